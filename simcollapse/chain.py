@@ -1,0 +1,312 @@
+"""One round, and the chain as a scan over rounds: fit -> generate -> verify -> collect -> fit.
+
+The four choices (task, verifier, workflow, sampling) meet here and nowhere else. Everything below is a
+pure function of one chain; `engine` adds the chain axis with `vmap`.
+
+Rows are drawn in chunks of a fixed size (`task.chunk_rows`) in a loop whose length is a run-time value, so
+sizes can be swept without recompiling and memory does not grow with the rows of a round.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+
+from simcollapse import keys
+
+Tree = Any
+
+# Why a chain stopped. Stored as small integers in results, whose attributes carry these words.
+REASONS = (
+    "alive",
+    "nothing kept: the verifier accepted no row",
+    "too few rows to fit",
+    "rank deficient: the rows do not span every coefficient",
+)
+ALIVE, NOTHING_KEPT, TOO_FEW, RANK_DEFICIENT = range(4)
+
+
+class Batch(NamedTuple):
+    """Rows on their way into a pool."""
+
+    data: Tree  # rows of the task, N of them
+    weight: jax.Array  # (N,), 0 rejected, 1 kept
+    born: jax.Array  # (), round that made the rows, 0 = real
+
+
+class State(NamedTuple):
+    """What the next round needs; all that a checkpoint must store."""
+
+    model: Tree
+    pool: Tree
+    judge: Tree  # what the verifier knows in this chain, for example its fitted center
+    alive: jax.Array  # (), bool
+    reason: jax.Array  # (), int32, index into REASONS
+
+
+class Counts(NamedTuple):
+    """Rows of one round; `used` is what entered the pool, the others count each proposal once."""
+
+    generated: jax.Array  # (), int32
+    correct: jax.Array
+    kept: jax.Array
+    kept_correct: jax.Array
+    used: jax.Array
+
+
+class Info(NamedTuple):
+    """What a round records."""
+
+    metrics: dict[str, jax.Array]
+    counts: Counts
+    alive: jax.Array
+    reason: jax.Array
+    model: Tree  # None unless the model is recorded
+
+
+class Sampling(NamedTuple):
+    """How many rows a round takes and what becomes of a rejected one."""
+
+    fixed: str = "generated"  # or "kept": draw until that many rows were accepted
+    rejected: str = "drop"  # or "resample": redraw the row's response until it is accepted
+    max_tries: int = 1000  # proposals per wanted row before giving up; the shortfall is wanted - used
+
+
+class Task(Protocol):
+    """What is modelled. Arrays are leaves, sizes and options are static."""
+
+    chunk_rows: int  # rows of one draw
+    prescribed: bool  # covariates are prescribed, so a kept row is the same row redrawn
+
+    def truth_model(self) -> Tree: ...  # the truth, in the form of a model
+    def real(self, key: jax.Array, chunk: jax.Array, present: jax.Array) -> Tree: ...
+    def generate(self, key: jax.Array, model: Tree, chunk: jax.Array, present: jax.Array) -> Tree: ...
+    def redraw(self, key: jax.Array, model: Tree, data: Tree) -> Tree: ...
+    def number(self, chunk: jax.Array) -> jax.Array: ...  # (N,), which sample of the round a row is
+    def correct(self, data: Tree, bound: jax.Array | None) -> jax.Array: ...  # (N,), against the truth
+    def empty(self, capacity: int | None) -> Tree: ...  # sums, or a buffer of that many rows
+    def open(self, pool: Tree, model: Tree) -> Tree: ...  # made ready for rows of `model`
+    def add(self, pool: Tree, batch: Batch) -> Tree: ...
+    def draw(self, key: jax.Array, pool: Tree, count: jax.Array, limit: int) -> Tree: ...
+    def fit(self, key: jax.Array, pool: Tree, previous: Tree) -> tuple[Tree, jax.Array]: ...  # model, reason
+    def measure(self, key: jax.Array, model: Tree) -> dict[str, jax.Array]: ...
+
+
+class Verifier(Protocol):
+    """Which rows are accepted. Optional: `interval(judge, data)`, `bound(judge, data)`."""
+
+    def init(self, key: jax.Array, task: Any) -> Tree: ...
+    def accept(self, key: jax.Array, judge: Tree, data: Tree, model: Tree) -> jax.Array: ...
+
+
+class Workflow(Protocol):
+    """Which rows the next fit sees."""
+
+    needs_rows: bool  # a buffer of rows rather than sums
+
+    def begin(self, task: Any, pool: Tree, capacity: int | None) -> Tree: ...
+    def training(self, key: jax.Array, task: Any, pool: Tree, count: jax.Array, limit: int) -> Tree: ...
+
+
+class Loop(NamedTuple):
+    """One experiment's choices, fixed for the length of a chain."""
+
+    task: Any
+    verifier: Any
+    workflow: Any
+    sampling: Sampling
+    law: Callable | None  # draws a whole round's sums instead of its rows, where that law is known
+    capacity: int | None  # rows that the pool can hold; None for sums
+    limit: int  # most rows that one fit takes out of a buffer
+    record_model: bool
+
+
+def run_chain(key: jax.Array, loop: Loop, schedule: jax.Array, num_rounds: int) -> tuple[State, Info]:
+    """Last state of one chain, and the Info of rounds 0..K with the round as leading axis.
+
+    Args:
+        key: the chain's key.
+        loop: the choices.
+        schedule: rows of rounds 0..K, shape (K + 1,), int32; entry 0 counts real rows.
+        num_rounds: K.
+    """
+    state, info0 = start(keys_of_round(key, 0), loop, schedule[0])
+
+    def body(state, k):
+        return step(keys_of_round(key, k), loop, state, schedule[k], k)
+
+    state, later = jax.lax.scan(body, state, jnp.arange(1, num_rounds + 1))
+    return state, jax.tree.map(lambda x0, x: jnp.concatenate([x0[None], x]), info0, later)
+
+
+def keys_of_round(key: jax.Array, k) -> jax.Array:
+    """Key of round k of the chain with key `key`."""
+    return jax.random.fold_in(key, k)
+
+
+def start(key: jax.Array, loop: Loop, count: jax.Array) -> tuple[State, Info]:
+    """Round 0: the verifier learns what it will know, the model is fitted to `count` real rows."""
+    task = loop.task
+    judge = loop.verifier.init(keys.for_purpose(key, keys.JUDGE), task)
+    if loop.law is None:
+        pool = add_real(key, task, task.empty(loop.capacity), count)
+    else:
+        pool = loop.law(keys.for_purpose(key, keys.LAW), task, task.empty(None), task.truth_model(), count)
+    nowhere = jax.tree.map(jnp.zeros_like, task.truth_model())  # a chain that cannot start stays here
+    model, reason = task.fit(keys.for_purpose(key, keys.FIT), pool, nowhere)
+    state = State(model=model, pool=pool, judge=judge, alive=reason == ALIVE, reason=reason)
+    zero = jnp.int32(0)
+    return state, _info(key, loop, state, Counts(zero, zero, zero, zero, count.astype(jnp.int32)))
+
+
+def step(key: jax.Array, loop: Loop, state: State, count: jax.Array, k: jax.Array) -> tuple[State, Info]:
+    """Round k >= 1. A frozen chain, or one whose fit fails here, keeps its model and pool."""
+    task, workflow = loop.task, loop.workflow
+    pool = task.open(workflow.begin(task, state.pool, loop.capacity), state.model)
+    if loop.law is None:
+        pool, counts = _collect(key, loop, state, pool, count, k)
+        nothing = counts.used == 0
+    else:
+        pool = loop.law(keys.for_purpose(key, keys.LAW), task, pool, state.model, count)
+        every = count.astype(jnp.int32) * task.rows_per_sample
+        unknown = jnp.int32(-1)  # the law gives the sums, not which rows were correct
+        counts, nothing = Counts(every, unknown, every, unknown, every), jnp.asarray(False)
+    seen = workflow.training(keys.for_purpose(key, keys.COLLECT), task, pool, count, loop.limit)
+    model, reason = task.fit(keys.for_purpose(key, keys.FIT), seen, state.model)
+    reason = jnp.where((reason != ALIVE) & nothing, NOTHING_KEPT, reason).astype(jnp.int32)
+    went_on = state.alive & (reason == ALIVE)
+    state = State(
+        model=_select(went_on, model, state.model),
+        pool=_select(went_on, pool, state.pool),
+        judge=state.judge,
+        alive=went_on,
+        reason=jnp.where(state.alive, reason, state.reason),
+    )
+    return state, _info(key, loop, state, counts)
+
+
+def add_real(key: jax.Array, task: Any, pool: Tree, count: jax.Array) -> Tree:
+    """`pool` with `count` fresh real rows added; used for round 0 and by verifiers that train on real data."""
+
+    def add(chunk, pool):
+        data = task.real(key, chunk, chunk * task.chunk_rows < count)
+        weight = (task.number(chunk) < count).astype(float)
+        return task.add(pool, Batch(data=data, weight=weight, born=jnp.int32(0)))
+
+    return jax.lax.fori_loop(0, _num_chunks(count, task.chunk_rows), add, pool)
+
+
+def _collect(key, loop, state, pool, count, k):
+    """Pool with this round's accepted rows, and the counts."""
+    sampling = loop.sampling
+    if sampling.fixed == "kept" and not loop.task.prescribed and sampling.rejected == "drop":
+        return _collect_until_kept(key, loop, state, pool, count, k)
+    resample = sampling.rejected == "resample" or sampling.fixed == "kept"
+    task = loop.task
+
+    def add(chunk, carry):
+        pool, counts = carry
+        data = task.generate(key, state.model, chunk, chunk * task.chunk_rows < count)
+        wanted = task.number(chunk) < count
+        kept = _accept(key, loop, state, data, chunk) & wanted
+        correct = _correct(loop, state, data) & wanted
+        used = kept
+        if resample:
+            data, used = _resample(keys.for_purpose(key, keys.RESAMPLE, chunk), loop, state, data, kept, wanted)
+        pool = task.add(pool, Batch(data=data, weight=used.astype(float), born=k))
+        return pool, _count(counts, wanted, correct, kept, used)
+
+    zero = jnp.int32(0)
+    return jax.lax.fori_loop(
+        0, _num_chunks(count, task.chunk_rows), add, (pool, Counts(zero, zero, zero, zero, zero))
+    )
+
+
+def _collect_until_kept(key, loop, state, pool, count, k):
+    """Rows drawn until `count` were accepted, or `max_tries * count` proposals were made."""
+    task = loop.task
+    last_chunk = _num_chunks(count * loop.sampling.max_tries, task.chunk_rows)
+
+    def unfinished(carry):
+        chunk, _, counts = carry
+        return (counts.used < count) & (chunk < last_chunk)
+
+    def add(carry):
+        chunk, pool, counts = carry
+        data = task.generate(key, state.model, chunk, count > 0)
+        accepted = _accept(key, loop, state, data, chunk)
+        before = counts.used + jnp.cumsum(accepted, dtype=jnp.int32) - accepted  # kept ahead of each row
+        proposed = before < count
+        kept = accepted & proposed
+        correct = _correct(loop, state, data) & proposed
+        pool = task.add(pool, Batch(data=data, weight=kept.astype(float), born=k))
+        return chunk + 1, pool, _count(counts, proposed, correct, kept, kept)
+
+    zero = jnp.int32(0)
+    _, pool, counts = jax.lax.while_loop(unfinished, add, (zero, pool, Counts(zero, zero, zero, zero, zero)))
+    return pool, counts
+
+
+def _resample(key, loop, state, data, kept, wanted):
+    """Data whose rejected responses were redrawn until accepted, and which rows then are."""
+    task, verifier = loop.task, loop.verifier
+    if hasattr(verifier, "interval") and hasattr(task, "redraw_within"):
+        low, high = verifier.interval(state.judge, data)
+        return task.redraw_within(key, state.model, data, low, high, kept), wanted
+
+    def unfinished(carry):
+        tries, _, kept = carry
+        return jnp.any(wanted & ~kept) & (tries < loop.sampling.max_tries)
+
+    def again(carry):
+        tries, data, kept = carry
+        key_draw, key_accept = jax.random.split(jax.random.fold_in(key, tries))
+        fresh = task.redraw(key_draw, state.model, data, kept)
+        accepted = verifier.accept(key_accept, state.judge, fresh, state.model) > 0
+        return tries + 1, fresh, kept | (accepted & wanted)
+
+    _, data, kept = jax.lax.while_loop(unfinished, again, (jnp.int32(1), data, kept))
+    return data, kept
+
+
+def _accept(key, loop, state, data, chunk):
+    key_verify = keys.for_purpose(key, keys.VERIFY, chunk)
+    accepted = loop.verifier.accept(key_verify, state.judge, data, state.model) > 0
+    return jnp.broadcast_to(accepted, loop.task.number(chunk).shape)
+
+
+def _correct(loop, state, data):
+    bound = loop.verifier.bound(state.judge, data) if hasattr(loop.verifier, "bound") else None
+    return loop.task.correct(data, bound)
+
+
+def _count(counts, proposed, correct, kept, used):
+    def total(mask):
+        return jnp.sum(mask, dtype=jnp.int32)
+
+    return Counts(
+        generated=counts.generated + total(proposed),
+        correct=counts.correct + total(correct),
+        kept=counts.kept + total(kept),
+        kept_correct=counts.kept_correct + total(kept & correct),
+        used=counts.used + total(used),
+    )
+
+
+def _num_chunks(count, chunk_rows):
+    return (count + chunk_rows - 1) // chunk_rows
+
+
+def _select(condition, new, old):
+    return jax.tree.map(lambda a, b: jnp.where(condition, a, b), new, old)
+
+
+def _info(key, loop, state, counts):
+    return Info(
+        metrics=loop.task.measure(keys.for_purpose(key, keys.MEASURE), state.model),
+        counts=counts,
+        alive=state.alive,
+        reason=state.reason,
+        model=state.model if loop.record_model else None,
+    )

@@ -1,0 +1,93 @@
+"""Checks of input at the boundary. Every message names the argument, what is allowed and what came."""
+
+import dataclasses
+import difflib
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+
+def parameter(allowed: str, default: Any = dataclasses.MISSING, doc: str = "") -> Any:
+    """A dataclass field whose value `check_fields` tests: "finite", "positive", "nonnegative", "count" or "unit"."""
+    return dataclasses.field(default=default, metadata={"allowed": allowed, "doc": doc})
+
+
+_ALLOWED = {
+    "finite": (lambda v: np.isfinite(v), "finite"),
+    "positive": (lambda v: np.isfinite(v) & (v > 0), "positive and finite"),
+    "nonnegative": (lambda v: np.isfinite(v) & (v >= 0), ">= 0 and finite"),
+    "radius": (lambda v: v > 0, "positive (inf accepts everything)"),
+    "slack": (lambda v: v >= 0, ">= 0"),
+    "unit": (lambda v: (v >= 0) & (v <= 1), "in [0, 1]"),
+    "count": (lambda v: (v >= 1) & (np.mod(v, 1) == 0), "a whole number >= 1"),
+}
+
+
+def check_value(name: str, value: Any, allowed: str) -> None:
+    """Raise unless every entry of `value` is a number that `allowed` (a key of the table above) admits.
+
+    Raises:
+        TypeError: `value` is not numeric.
+        ValueError: an entry is outside what is allowed (NaN always is).
+    """
+    try:
+        array = np.asarray(value, dtype=float)
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be a number or an array of numbers, got {value!r}") from None
+    test, words = _ALLOWED[allowed]
+    good = test(array)
+    if not np.all(good):
+        where = "" if array.ndim == 0 else f" at index {tuple(int(i) for i in np.argwhere(~good)[0])}"
+        bad = array if array.ndim == 0 else array[tuple(np.argwhere(~good)[0])]
+        raise ValueError(f"{name} must be {words}, got {bad}{where}")
+
+
+def check_fields(thing: Any, name: str) -> Any:
+    """`thing` itself, after every field declared with `parameter` was tested. `name` leads the messages."""
+    for field in dataclasses.fields(thing):
+        value = getattr(thing, field.name)
+        if value is None:
+            continue
+        if "allowed" in field.metadata:
+            check_value(f"{name}.{field.name}", value, field.metadata["allowed"])
+        elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+            check_fields(value, f"{name}.{field.name}")
+    return thing
+
+
+def check_shape(name: str, value: Any, shape: tuple) -> None:
+    """Raise ValueError unless `value` has `shape`; None in `shape` stands for any length."""
+    came = np.shape(value)
+    if len(came) != len(shape) or any(w is not None and w != c for w, c in zip(shape, came, strict=True)):
+        wanted = "(" + ", ".join("any" if w is None else str(w) for w in shape) + ("," if len(shape) == 1 else "") + ")"
+        raise ValueError(f"{name} must have shape {wanted}, got {came}")
+
+
+def check_whole(name: str, value: Any, least: int) -> int:
+    """`value` as int; raise unless it is a whole number >= `least`."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer, float, np.floating)):
+        raise TypeError(f"{name} must be a whole number, got {value!r}")
+    if not math.isfinite(value) or value != int(value) or value < least:
+        raise ValueError(f"{name} must be a whole number >= {least}, got {value}")
+    return int(value)
+
+
+def check_choice(name: str, value: Any, known: Iterable[str]) -> None:
+    """Raise ValueError, naming the nearest known word, unless `value` is one of `known`."""
+    known = list(known)
+    if value not in known:
+        raise ValueError(f"{name} must be one of {known}, got {value!r}{nearest(str(value), known)}")
+
+
+def nearest(word: str, known: Iterable[str]) -> str:
+    """A hint such as ". Did you mean 'radius'?", or nothing when no known word is near."""
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)
+    return f". Did you mean {close[0]!r}?" if close else ""
+
+
+def as_float(value: Any) -> jnp.ndarray:
+    """`value` as an array of JAX's default float type."""
+    return jnp.asarray(value, dtype=float)

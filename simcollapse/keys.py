@@ -1,0 +1,49 @@
+"""Random keys: which generator, and how every draw gets a key of its own.
+
+A key is derived by position, never by splitting a running key:
+
+    root(seed) -> cell (one fold per grid axis) -> chain -> round -> purpose and chunk
+
+so a chain's numbers depend on its own position only. A longer run, more chains, a longer grid axis,
+another block size or another device leave every earlier number as it was.
+"""
+
+import jax
+import jax.numpy as jnp
+
+# Chosen by measurement (README, Speed): the fastest generator that also compiles `fold_in` quickly.
+IMPLEMENTATION = "philox4x32"
+
+# Purposes of the draws inside one round. Append only: a new place in the list is a new stream.
+JUDGE, REAL, COVARIATES, NOISE, VERIFY, RESAMPLE, COLLECT, FIT, MEASURE, LAW, REAL_NOISE = range(11)
+
+_CHUNKS = 2**24  # chunks of one purpose; 11 purposes fit in the 32 bits that `fold_in` takes
+
+
+def root(seed: int) -> jax.Array:
+    """The key that a whole experiment starts from."""
+    return jax.random.key(seed, impl=IMPLEMENTATION)
+
+
+def chain_key(key: jax.Array, cell: jax.Array, chain: jax.Array) -> jax.Array:
+    """Key of one chain: `key` folded with each grid axis' index, `cell` of shape (A,), then the chain."""
+    for axis in range(cell.shape[0]):
+        key = jax.random.fold_in(key, cell[axis])
+    return jax.random.fold_in(key, chain)
+
+
+def for_purpose(key: jax.Array, purpose: int, chunk: jax.Array | int = 0) -> jax.Array:
+    """Key of chunk `chunk` of one purpose within a round (or within a verifier's own training)."""
+    return jax.random.fold_in(key, purpose * _CHUNKS + chunk)
+
+
+def stored(draw, present: jax.Array):
+    """What `draw()` returns, computed once and kept in memory; zeros where `present` is false.
+
+    `present` must be an unbatched traced boolean that is always true when the result is used. Why a
+    conditional: XLA drops optimization barriers before it fuses, and then computes random numbers again
+    in every consumer; a conditional on a value known only at run time is not fused across. Measured on
+    two cores: twice the rounds a second at (d, n) = (10, 100).
+    """
+    shapes = jax.eval_shape(draw)
+    return jax.lax.cond(present, draw, lambda: jax.tree.map(lambda s: jnp.zeros(s.shape, s.dtype), shapes))

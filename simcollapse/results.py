@@ -1,0 +1,250 @@
+"""From blocks to labelled results: whole chains, or moments and quantiles streamed over them."""
+
+import os
+import warnings
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import xarray as xr
+
+from simcollapse import chain, grid
+from simcollapse.streaming import QUANTILE_ERROR, Stream
+
+RATES = ("acceptance_rate", "phi", "psi", "p", "p_star")
+CPU_SHARE = 0.25  # of the machine's memory, for a block; half of it for the result
+
+
+class Plan(NamedTuple):
+    """What a run will produce."""
+
+    over: dict[str, Any]
+    cells: list[grid.Cell]
+    rounds: int
+    chains: int
+    record: str
+    quantiles: tuple[float, ...]
+    engine: set[bool]  # whether each program draws from a law
+
+
+class Memory:
+    """Memory that a block and a result may take."""
+
+    def __init__(self, block_bytes: int | None):
+        self._block_bytes = block_bytes
+        pages, page = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
+        self.host_bytes = pages * page
+
+    def device_bytes(self, device) -> int:
+        """Bytes that one block may take on `device`."""
+        if self._block_bytes is not None:
+            return int(self._block_bytes)
+        if device.platform == "cpu":
+            return int(CPU_SHARE * self.host_bytes)
+        return int(CPU_SHARE * (device.memory_stats() or {}).get("bytes_limit", 8 * 2**30))
+
+    def check_result(self, needed: int) -> None:
+        """Raise MemoryError when a result of so many bytes would not fit."""
+        if needed > self.host_bytes / 2:
+            raise MemoryError(
+                f"the result would need {needed / 2**30:,.1f} GiB, this machine has {self.host_bytes / 2**30:,.1f} GiB; "
+                "use record='summary', or fewer grid values, chains or rounds"
+            )
+
+
+def num_bytes(tree) -> int:
+    """Bytes of all arrays (or shapes) of a tree."""
+    leaves = [x for x in jax.tree.leaves(tree) if not jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key)]
+    return sum(int(np.prod(x.shape)) * np.dtype(x.dtype).itemsize for x in leaves)
+
+
+def collector(plan: Plan, info_shapes: chain.Info, memory: Memory):
+    """What blocks are added to, according to `plan.record`."""
+    if plan.record == "chains":
+        memory.check_result(len(plan.cells) * plan.chains * num_bytes(info_shapes))
+        return _Chains(plan, info_shapes)
+    variables = len(flatten(info_shapes)) + len(RATES)
+    memory.check_result(len(plan.cells) * (plan.rounds + 1) * variables * (3 + len(plan.quantiles)) * 8)
+    return _Summary(plan)
+
+
+def flatten(info: chain.Info) -> dict[str, Any]:
+    """The record of a round by result variable; the model's leaves by their field names."""
+    out = dict(info.metrics)
+    out |= {f"num_{name}": value for name, value in info.counts._asdict().items()}
+    out |= {"alive": info.alive, "reason": info.reason}
+    if info.model is not None:
+        out |= {f"model_{name}": value for name, value in info.model._asdict().items()}
+    return out
+
+
+def rates(record: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The verifier's audit from counts; NaN where a denominator is 0 or a count unknown (-1).
+
+    acceptance_rate = kept / generated, p = incorrect / generated, phi = P(kept | correct),
+    psi = P(kept | incorrect), p_star = phi / (phi + psi). Source: [Feng24], Theorem 4.2 (v2).
+    """
+    generated, correct = record["num_generated"].astype(float), record["num_correct"].astype(float)
+    kept, kept_correct = record["num_kept"].astype(float), record["num_kept_correct"].astype(float)
+    known = correct >= 0
+    phi = _ratio(kept_correct, np.where(known, correct, 0))
+    psi = _ratio(kept - kept_correct, np.where(known, generated - correct, 0))
+    return {
+        "acceptance_rate": _ratio(kept, generated),
+        "phi": phi,
+        "psi": psi,
+        "p": _ratio(generated - correct, np.where(known, generated, 0)),
+        "p_star": _ratio(phi, phi + psi),
+    }
+
+
+def _ratio(top, bottom):
+    defined = bottom > 0  # false for NaN
+    return np.where(defined, top / np.where(defined, bottom, 1), np.nan)
+
+
+class _Chains:
+    """Every chain of every cell."""
+
+    def __init__(self, plan: Plan, info_shapes: chain.Info):
+        self._plan = plan
+        lead = (len(plan.cells), plan.chains)
+        self._arrays = {
+            name: np.empty(lead + shape.shape, dtype=shape.dtype) for name, shape in flatten(info_shapes).items()
+        }
+
+    def add(self, cells, chains, valid, info):
+        record = flatten(info)
+        _check_finite(record, self._plan, cells, chains, valid)
+        for name, array in self._arrays.items():
+            array[cells[valid], chains[valid]] = record[name][valid]
+
+    def dataset(self) -> xr.Dataset:
+        arrays = self._arrays | rates(self._arrays)
+        shape, axes, coords = _axes(self._plan)
+        variables = {}
+        for name, array in arrays.items():
+            extra = [f"{name}_dim_{i}" if i else "dim" for i in range(array.ndim - 3)]
+            dims = [*axes, "chain", "round", *extra]
+            variables[name] = (dims, array.reshape(shape + array.shape[1:]), describe(name))
+        coords |= {"chain": np.arange(self._plan.chains), "round": np.arange(self._plan.rounds + 1)}
+        return xr.Dataset(variables, coords=coords, attrs=_attributes(self._plan))
+
+
+class _Summary:
+    """Mean, variance and quantiles over chains, cell by cell, in memory that does not grow with chains."""
+
+    def __init__(self, plan: Plan):
+        self._plan = plan
+        self._streams: dict[int, dict[str, Stream]] = {}
+        self._left = {cell: plan.chains for cell in range(len(plan.cells))}
+        self._finished: dict[str, dict[int, np.ndarray]] = {}
+
+    def add(self, cells, chains, valid, info):
+        record = flatten(info)
+        _check_finite(record, self._plan, cells, chains, valid)
+        record |= rates(record)
+        for cell in np.unique(cells[valid]):
+            here = valid & (cells == cell)
+            streams = self._streams.setdefault(int(cell), {name: Stream() for name in record})
+            for name, stream in streams.items():
+                stream.add(np.asarray(record[name][here], dtype=float))
+            self._left[int(cell)] -= int(here.sum())
+            if self._left[int(cell)] == 0:
+                self._finish(int(cell))
+
+    def _finish(self, cell):
+        for name, stream in self._streams.pop(cell).items():
+            self._finished.setdefault(name, {})[cell] = stream.summary(self._plan.quantiles)
+
+    def dataset(self) -> xr.Dataset:
+        shape, axes, coords = _axes(self._plan)
+        names = ["mean", "std_error", "variance", *(f"q{q:g}" for q in self._plan.quantiles)]
+        variables = {}
+        for name, by_cell in self._finished.items():
+            array = np.stack([by_cell[cell] for cell in range(len(self._plan.cells))])
+            array = array.reshape(shape + array.shape[1:])
+            variables[name] = ([*axes, "statistic", "round"], array, describe(name))
+        coords |= {"statistic": names, "round": np.arange(self._plan.rounds + 1)}
+        attributes = _attributes(self._plan) | {"quantile_relative_error": QUANTILE_ERROR}
+        return xr.Dataset(variables, coords=coords, attrs=attributes)
+
+
+def describe(name: str) -> dict[str, str]:
+    """Attributes of a result variable: what it is, and its unit where it has one."""
+    words = {
+        "squared_error": "|coef - truth|^2, unit of the coefficients squared",
+        "excess_risk": "test mean squared error minus the noise variance, unit of y squared",
+        "log_noise": "log of the fitted noise standard deviation",
+        "num_generated": "proposals judged in the round",
+        "num_correct": "correct proposals; -1 unknown",
+        "num_kept": "accepted proposals",
+        "num_kept_correct": "accepted correct proposals; -1 unknown",
+        "num_used": "rows that entered the pool",
+        "acceptance_rate": "accepted / generated",
+        "phi": "P(kept given correct)",
+        "psi": "P(kept given incorrect)",
+        "p": "incorrect / generated",
+        "p_star": "phi / (phi + psi), breakdown point",
+        "alive": "false once a fit failed; the chain then stays at its last model",
+        "reason": "why it froze: " + "; ".join(f"{i} {word}" for i, word in enumerate(chain.REASONS)),
+    }
+    return {"long_name": words[name]} if name in words else {}
+
+
+def frozen(dataset: xr.Dataset) -> list[dict[str, Any]]:
+    """Each frozen chain of a `record="chains"` result: cell (value by axis), chain, round and reason."""
+    alive = dataset["alive"].transpose(..., "chain", "round")
+    first = np.asarray(alive).argmin(axis=-1)
+    stopped = ~np.asarray(alive).all(axis=-1)
+    axes = alive.dims[:-2]
+    out = []
+    for place in np.argwhere(stopped):
+        where = {axis: dataset[axis].values[i] for axis, i in zip(axes, place[:-1], strict=True)}
+        k = int(first[tuple(place)])
+        reason = int(dataset["reason"].transpose(..., "chain", "round").values[(*place, k)])
+        out.append({"cell": where, "chain": int(place[-1]), "round": k, "reason": chain.REASONS[reason]})
+    return out
+
+
+def warn_frozen(dataset: xr.Dataset) -> None:
+    """Record how many chains froze, and warn with the first one's cell, chain, round and reason."""
+    if "statistic" in dataset.dims:
+        alive = dataset["alive"].sel(statistic="mean").isel(round=-1)
+        count = round(float((1 - alive).sum()) * dataset.attrs["chains"])
+        first = ""
+    else:
+        count = int((~dataset["alive"].isel(round=-1)).sum())
+        first = _first_words(frozen(dataset)[0]) if count else ""
+    dataset.attrs["num_frozen"] = count
+    if count:
+        total = dataset.attrs["chains"] * max(1, int(np.prod([len(dataset[a]) for a in dataset.attrs["axes"]])))
+        warnings.warn(f"{count} of {total} chains froze{first}; see `alive` and `reason`", stacklevel=3)
+
+
+def _first_words(item) -> str:
+    cell = ", ".join(f"{axis}={value}" for axis, value in item["cell"].items())
+    return f" (first: {cell + ', ' if cell else ''}chain {item['chain']}, round {item['round']}: {item['reason']})"
+
+
+def _axes(plan):
+    shape = tuple(len(list(values)) for values in plan.over.values())
+    coords = {path: grid.coordinates(list(values)) for path, values in plan.over.items()}
+    return shape, list(plan.over), coords
+
+
+def _attributes(plan):
+    names = {frozenset({True}): "law", frozenset({False}): "sample"}
+    return {"axes": list(plan.over), "engine": names.get(frozenset(plan.engine), "mixed")}
+
+
+def _check_finite(record, plan, cells, chains, valid):
+    for name, array in record.items():
+        if array.dtype.kind != "f" or np.isfinite(array[valid]).all():
+            continue
+        bad = np.argwhere(~np.isfinite(array) & valid.reshape(-1, *[1] * (array.ndim - 1)))[0]
+        cell = plan.cells[int(cells[bad[0]])]
+        where = {path: list(values)[i] for (path, values), i in zip(plan.over.items(), cell.index, strict=True)}
+        raise FloatingPointError(
+            f"{name} is {array[tuple(bad)]} in cell {where}, chain {int(chains[bad[0]])}, round {int(bad[1])}"
+        )

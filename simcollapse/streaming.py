@@ -1,0 +1,67 @@
+"""Moments and quantiles of numbers that arrive in pieces, entry by entry of an array."""
+
+import numpy as np
+
+QUANTILE_ERROR = 0.02  # relative: bins grow by (1 + e) / (1 - e), as in DDSketch (Masson et al. 2019)
+_SMALLEST, _LARGEST = 1e-12, 1e12  # magnitudes outside are put into the outermost bins
+
+_GROWTH = (1 + QUANTILE_ERROR) / (1 - QUANTILE_ERROR)
+_BINS = int(np.ceil(np.log(_LARGEST / _SMALLEST) / np.log(_GROWTH)))
+
+
+class Stream:
+    """Count, mean, variance and a histogram of rows of shape (…) added along axis 0; NaN entries are left out."""
+
+    def __init__(self):
+        self._count: np.ndarray | None = None
+
+    def add(self, rows: np.ndarray) -> None:
+        """Add `rows`, shape (B, …)."""
+        rows = rows.reshape(len(rows), -1)
+        if self._count is None:
+            width = rows.shape[1]
+            self._count, self._mean, self._square = np.zeros(width), np.zeros(width), np.zeros(width)
+            self._histogram = np.zeros((width, 2 * _BINS + 3), dtype=np.int64)
+        known = ~np.isnan(rows)
+        count = known.sum(axis=0)
+        values = np.where(known, rows, 0)
+        mean = values.sum(axis=0) / np.maximum(count, 1)
+        square = (np.where(known, rows - mean, 0) ** 2).sum(axis=0)
+        # pairwise update of Chan, Golub and LeVeque (1979)
+        total = self._count + count
+        delta = mean - self._mean
+        share = count / np.maximum(total, 1)
+        self._mean = self._mean + delta * share
+        self._square = self._square + square + delta**2 * self._count * share
+        self._count = total
+        column = np.broadcast_to(np.arange(rows.shape[1]), rows.shape)
+        np.add.at(self._histogram, (column[known], _bin(rows[known])), 1)
+
+    def summary(self, quantiles: tuple[float, ...]) -> np.ndarray:
+        """Mean, standard error, variance (divisor count - 1) and quantiles, shape (3 + Q, W)."""
+        assert self._count is not None
+        enough = self._count > 1
+        variance = np.where(enough, self._square / np.maximum(self._count - 1, 1), np.nan)
+        mean = np.where(self._count > 0, self._mean, np.nan)
+        std_error = np.sqrt(variance / np.maximum(self._count, 1))
+        below = np.cumsum(self._histogram, axis=1)
+        rows = []
+        for q in quantiles:
+            rank = np.floor(q * np.maximum(self._count - 1, 0))
+            place = (below > rank[:, None]).argmax(axis=1)
+            rows.append(np.where(self._count > 0, _value(place), np.nan))
+        return np.stack([mean, std_error, variance, *rows])
+
+
+def _bin(values):
+    """Bin of each value: 0 … negative, _BINS + 1 zero, then positive ones by growing magnitude."""
+    magnitude = np.clip(np.abs(values), _SMALLEST, _LARGEST)
+    step = np.ceil(np.log(magnitude / _SMALLEST) / np.log(_GROWTH)).astype(np.int64)
+    return np.where(values == 0, _BINS + 1, _BINS + 1 + np.sign(values).astype(np.int64) * (step + 1))
+
+
+def _value(place):
+    """A value within QUANTILE_ERROR of everything in the bin."""
+    step = np.abs(place - (_BINS + 1)) - 1
+    value = _SMALLEST * _GROWTH**step * 2 / (1 + _GROWTH)
+    return np.where(place == _BINS + 1, 0.0, np.sign(place - (_BINS + 1)) * value)

@@ -1,0 +1,218 @@
+"""Where the covariates of a regression come from: prescribed directions, given rows, or a Gaussian law.
+
+A design keeps its rows in the form that is cheapest for it (`Rows.code`); verifiers see `Rows.x`, `Rows.y`,
+`Rows.predict` and `Rows.norm`, which are the same whatever the design.
+"""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from simcollapse import keys
+from simcollapse.linalg import WRITTEN_OUT
+
+CHUNK = 100  # rows of one draw, a constant so that a chain's numbers depend on no other size
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Rows:
+    """N rows (x, y) of a regression, y = x.coef + scale * noise.
+
+    `y` is stored through the model that made it, so that nothing is lost when the noise is far smaller
+    than the response.
+    """
+
+    design: Any  # says how `code` is to be read
+    code: Any  # the covariates, in the design's own form
+    coef: jax.Array  # (D,), of the model that made the rows
+    scale: jax.Array  # (), its noise standard deviation, unit of y
+    noise: jax.Array  # (N,), in units of `scale`
+
+    @property
+    def x(self) -> jax.Array:
+        """Covariates, shape (N, D)."""
+        return self.design.dense(self.code)
+
+    @property
+    def y(self) -> jax.Array:
+        """Responses, shape (N,)."""
+        return self.predict(self.coef) + self.scale * self.noise
+
+    def predict(self, coef: jax.Array) -> jax.Array:
+        """x.coef for each row, shape (N,)."""
+        return self.design.predict(self.code, coef)
+
+    @property
+    def norm(self) -> jax.Array:
+        """Euclidean norm of each row's covariates, shape (N,)."""
+        return self.design.norm(self.code)
+
+    def residual(self, coef: jax.Array) -> jax.Array:
+        """y - x.coef for each row, shape (N,), without forming y (no cancellation at coef = self.coef)."""
+        return self.predict(self.coef - coef) + self.scale * self.noise
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Explicit:
+    """Rows given as they are. `code` is the transpose, shape (D, N): fast to reduce over rows."""
+
+    def dense(self, code):
+        return code.T
+
+    def predict(self, code, coef):
+        if code.shape[0] > WRITTEN_OUT:
+            return coef @ code
+        return sum(coef[i] * code[i] for i in range(code.shape[0]))  # fuses; a small dot would not
+
+    def norm(self, code):
+        if code.shape[0] > WRITTEN_OUT:
+            return jnp.sqrt(jnp.sum(code * code, axis=0))
+        return jnp.sqrt(sum(code[i] * code[i] for i in range(code.shape[0])))
+
+    def sums(self, code, weight, noise):
+        """Weighted x x' (D, D) and x noise (D,)."""
+        weighted = code * weight
+        if code.shape[0] > WRITTEN_OUT:
+            return weighted @ code.T, weighted @ noise
+        table = jnp.concatenate([code, noise[None]])
+        both = jnp.sum(weighted[:, None] * table[None], axis=-1)
+        return both[:, :-1], both[:, -1]
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Gaussian:
+    """Fresh x ~ N(0, covariance) for every row."""
+
+    factor: jax.Array | None  # (D, D) lower Cholesky factor of the covariance, None for the identity
+    dim: int = dataclasses.field(metadata={"static": True})
+
+    chunk_rows = CHUNK
+    prescribed = False
+    rows_per_sample = 1
+
+    def draw(self, key, present):
+        def normal():
+            return jax.random.normal(key, (self.dim, CHUNK), dtype=float)
+
+        code = keys.stored(normal, present)
+        return Explicit(), code if self.factor is None else self.factor @ code
+
+    def number(self, chunk):
+        return chunk * CHUNK + jnp.arange(CHUNK, dtype=jnp.int32)
+
+    def zero_sums(self):
+        return jnp.zeros((self.dim, self.dim)), jnp.zeros(self.dim)
+
+    def second_moment(self):
+        """E x x', shape (D, D)."""
+        return jnp.eye(self.dim) if self.factor is None else self.factor @ self.factor.T
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Fixed:
+    """The same N given rows in every round; a round of c N rows uses each of them c times."""
+
+    rows: jax.Array  # (N, D)
+    products: jax.Array  # (N, D (D + 1) / 2), products of pairs of covariates, row by row
+
+    prescribed = True
+    rows_per_sample = 1
+
+    @property
+    def dim(self):
+        return self.rows.shape[1]
+
+    @property
+    def chunk_rows(self):
+        return self.rows.shape[0]
+
+    def draw(self, key, present):
+        del key, present
+        return self, None  # every chunk is the whole of `rows`, so there is nothing to say
+
+    def number(self, chunk):
+        return chunk * self.chunk_rows + jnp.arange(self.chunk_rows, dtype=jnp.int32)
+
+    def dense(self, code):
+        return self.rows
+
+    def predict(self, code, coef):
+        return self.rows @ coef
+
+    def norm(self, code):
+        return jnp.linalg.norm(self.rows, axis=1)
+
+    def sums(self, code, weight, noise):
+        """Weighted x x' (D, D) and x noise (D,): one product with a matrix that all chains share."""
+        upper = weight @ self.products
+        gram = upper[_symmetric_index(self.dim)]
+        return gram, (weight * noise) @ self.rows
+
+    def zero_sums(self):
+        return jnp.zeros((self.dim, self.dim)), jnp.zeros(self.dim)
+
+    def second_moment(self):
+        return self.rows.T @ self.rows / self.rows.shape[0]
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Orthogonal:
+    """Each of D unit directions observed once per sample: n samples are D n rows, direction by direction."""
+
+    dim: int = dataclasses.field(metadata={"static": True})
+
+    chunk_rows = CHUNK
+    prescribed = True
+
+    @property
+    def rows_per_sample(self):
+        return self.dim
+
+    def draw(self, key, present):
+        del key, present
+        return self, None
+
+    def number(self, chunk):
+        return jnp.tile(chunk * CHUNK + jnp.arange(CHUNK, dtype=jnp.int32), self.dim)
+
+    def dense(self, code):
+        return jnp.repeat(jnp.eye(self.dim), CHUNK, axis=0)
+
+    def predict(self, code, coef):
+        return jnp.repeat(coef, CHUNK)
+
+    def norm(self, code):
+        return jnp.ones(self.dim * CHUNK)
+
+    def sums(self, code, weight, noise):
+        """Weighted diagonal of x x' (D,) and x noise (D,)."""
+        return (
+            weight.reshape(self.dim, CHUNK).sum(axis=1),
+            (weight * noise).reshape(self.dim, CHUNK).sum(axis=1),
+        )
+
+    def zero_sums(self):
+        return jnp.zeros(self.dim), jnp.zeros(self.dim)
+
+    def second_moment(self):
+        return jnp.eye(self.dim) / self.dim
+
+
+def pair_products(rows: jax.Array) -> jax.Array:
+    """x_i x_j for i <= j of each row, shape (N, D (D + 1) / 2)."""
+    first, second = jnp.triu_indices(rows.shape[1])
+    return rows[:, first] * rows[:, second]
+
+
+def _symmetric_index(dim):
+    """(D, D) positions in the packed upper triangle of `pair_products`."""
+    first, second = jnp.triu_indices(dim)
+    index = jnp.zeros((dim, dim), dtype=int).at[first, second].set(jnp.arange(first.shape[0]))
+    return jnp.maximum(index, index.T)

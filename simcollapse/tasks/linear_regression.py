@@ -1,0 +1,374 @@
+"""Linear regression y = x.truth + noise: ordinary least squares, refitted on its own output.
+
+Source of the setting: [Yi26] section 3 (arXiv 2510.16657v3); with no verifier, [Kazdan24] (arXiv 2410.16713v4).
+"""
+
+import dataclasses
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from simcollapse import chain, keys
+from simcollapse.checks import as_float, check_choice, check_fields, check_shape, check_value, parameter
+from simcollapse.linalg import solve_positive
+from simcollapse.tasks.designs import CHUNK, Explicit, Fixed, Gaussian, Orthogonal, Rows, pair_products
+from simcollapse.truncated import truncated_normal
+
+CORRECT_SIGMAS = 2.0  # a row is correct within this many noise sd of the truth, when nothing else is said
+
+
+class Model(NamedTuple):
+    """A fitted regression."""
+
+    coef: jax.Array  # (D,)
+    log_noise: jax.Array  # (), log of the noise standard deviation; a log, so that a collapse is followed
+
+
+class Sums(NamedTuple):
+    """Additive statistics of a pool: all that least squares needs, whatever the number of rows.
+
+    Responses enter as e = (y - x.reference) / scale with `scale = exp(log_scale)`. Least squares does not
+    care about the reference; rounding does.
+    """
+
+    gram: jax.Array  # sum of x x', (D, D), or its diagonal (D,) on the orthogonal design
+    cross: jax.Array  # (D,), sum of x e
+    square: jax.Array  # (), sum of e^2
+    count: jax.Array  # (), rows
+    reference: jax.Array  # (D,)
+    log_scale: jax.Array  # ()
+
+
+class Buffer(NamedTuple):
+    """The rows themselves, for workflows that draw among them; the first `count` are filled."""
+
+    x: jax.Array  # (M, D)
+    residual: jax.Array  # (M,), y - x.truth
+    born: jax.Array  # (M,), int32, round that made the row, 0 = real
+    count: jax.Array  # (), int32
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class LinearRegression:
+    """The task. Build it with `linear_regression(...)` or `LinearRegression.from_data(X, y)`."""
+
+    truth: jax.Array = parameter("finite", doc="(D,), coefficients of the real data")
+    noise: jax.Array = parameter("positive", doc="(), noise sd of the real data, unit of y")
+    tolerance: jax.Array | None = parameter("positive", doc="(), |y - x.truth| of a correct row, unit of y")
+    design: Any
+    real_rows: tuple[jax.Array, jax.Array] | None  # ((N, D), (N,)): x and residual of real data, if given
+    estimate_noise: bool = dataclasses.field(metadata={"static": True})
+
+    @staticmethod
+    def from_data(X, y, *, intercept: bool = True, estimate_noise: bool = False, tolerance=None):  # noqa: N803
+        """The task whose population is a table: truth = least squares on all of it.
+
+        Real rows are drawn from the table with replacement, so the real noise is the table's own; synthetic
+        rows use every row of X once per len(X) rows, with Gaussian noise of the residual standard deviation.
+
+        Args:
+            X: covariates, shape (N, D), finite. y: responses, shape (N,), finite.
+            intercept: put a column of ones before the others.
+            estimate_noise: refit the noise each round (then it collapses by itself under a verifier).
+            tolerance: |y - x.truth| up to which a row counts as correct, unit of y; None as in `linear_regression`.
+
+        Raises:
+            ValueError: wrong shapes, NaN or inf, N < D + 2, or X of deficient rank.
+        """
+        X, y = np.asarray(X, dtype=float), np.asarray(y, dtype=float)  # noqa: N806
+        check_shape("X", X, (None, None))
+        check_shape("y", y, (X.shape[0],))
+        check_value("X", X, "finite")
+        check_value("y", y, "finite")
+        if intercept:
+            X = np.column_stack([np.ones(len(X)), X])  # noqa: N806
+        _check_rank("X", X)
+        if len(X) < X.shape[1] + 2:
+            raise ValueError(f"X must have at least D + 2 = {X.shape[1] + 2} rows, got {len(X)}")
+        truth = np.linalg.lstsq(X, y, rcond=None)[0]
+        residual = y - X @ truth
+        noise = np.sqrt(np.sum(residual**2) / (len(X) - X.shape[1]))
+        check_value("noise (the residual standard deviation of y on X)", noise, "positive")
+        return LinearRegression(
+            truth=as_float(truth),
+            noise=as_float(noise),
+            tolerance=_optional(tolerance, "tolerance"),
+            design=_fixed(X),
+            real_rows=(as_float(X), as_float(residual)),
+            estimate_noise=estimate_noise,
+        )
+
+    @property
+    def dim(self) -> int:
+        return self.truth.shape[-1]
+
+    @property
+    def chunk_rows(self) -> int:
+        return self.design.chunk_rows
+
+    @property
+    def rows_per_sample(self) -> int:
+        """Rows that one unit of `n_real` or `n_per_round` stands for: D on the orthogonal design, else 1."""
+        return self.design.rows_per_sample
+
+    @property
+    def prescribed(self) -> bool:
+        return self.design.prescribed
+
+    def truth_model(self) -> Model:
+        return Model(coef=self.truth, log_noise=jnp.log(self.noise))
+
+    def real(self, key, chunk, present) -> Rows:
+        """One chunk of real rows: of the truth, or drawn from the table with replacement."""
+        if self.real_rows is None:
+            return self._rows(key, self.truth_model(), chunk, present, keys.REAL, keys.REAL_NOISE)
+        x, residual = self.real_rows
+        pick = jax.random.randint(keys.for_purpose(key, keys.REAL, chunk), (self.chunk_rows,), 0, x.shape[0])
+        return Rows(Explicit(), x[pick].T, self.truth, self.noise, residual[pick] / self.noise)
+
+    def generate(self, key, model, chunk, present) -> Rows:
+        """One chunk of rows of `model`."""
+        return self._rows(key, model, chunk, present, keys.COVARIATES, keys.NOISE)
+
+    def _rows(self, key, model, chunk, present, covariates, noise):
+        design, code = self.design.draw(keys.for_purpose(key, covariates, chunk), present)
+        shape = (self.chunk_rows * self.rows_per_sample,)
+        key_noise = keys.for_purpose(key, noise, chunk)
+        drawn = keys.stored(lambda: jax.random.normal(key_noise, shape, dtype=float), present)
+        return Rows(design, code, model.coef, jnp.exp(model.log_noise), drawn)
+
+    def redraw(self, key, model, data: Rows, kept) -> Rows:
+        """`data` with a new response at the same x wherever `kept` is false."""
+        fresh = jax.random.normal(key, data.noise.shape, dtype=float)
+        return dataclasses.replace(data, noise=jnp.where(kept, data.noise, fresh))
+
+    def redraw_within(self, key, model, data: Rows, low, high, kept) -> Rows:
+        """As `redraw`, but each new response is drawn within [low, high], in one go."""
+        mean = data.predict(data.coef)
+        fresh = truncated_normal(key, (low - mean) / data.scale, (high - mean) / data.scale)
+        return dataclasses.replace(data, noise=jnp.where(kept, data.noise, fresh))
+
+    def number(self, chunk):
+        return self.design.number(chunk)
+
+    def correct(self, data: Rows, bound) -> jax.Array:
+        """|y - x.truth| <= the tolerance; without one, the verifier's own bound at x; without that, 2 noise sd."""
+        if self.tolerance is not None:
+            bound = self.tolerance
+        elif bound is None:
+            bound = CORRECT_SIGMAS * self.noise
+        return jnp.abs(data.residual(self.truth)) <= bound
+
+    def empty(self, capacity):
+        if capacity is not None:
+            return Buffer(
+                x=jnp.zeros((capacity, self.dim)),
+                residual=jnp.zeros(capacity),
+                born=jnp.zeros(capacity, dtype=jnp.int32),
+                count=jnp.int32(0),
+            )
+        dense = self.real_rows is not None  # drawn rows need the full matrix whatever the design
+        gram, cross = Gaussian(None, self.dim).zero_sums() if dense else self.design.zero_sums()
+        zero = jnp.zeros(())
+        return Sums(gram, cross, zero, zero, self.truth, jnp.log(self.noise))
+
+    def open(self, pool, model: Model):
+        """The same pool with its sums taken about `model`, whose rows come next."""
+        if isinstance(pool, Buffer):
+            return pool
+        scale = jnp.exp(pool.log_scale - model.log_noise)
+        filled = pool.count > 0
+        scale = jnp.where(filled, scale, 1.0)  # an empty pool has no scale of its own
+        shift = jnp.where(filled, (model.coef - pool.reference) * jnp.exp(-model.log_noise), 0.0)
+        moved = _times(pool.gram, shift)
+        cross = pool.cross * scale
+        return Sums(
+            gram=pool.gram,
+            cross=cross - moved,
+            square=pool.square * scale**2 - 2 * jnp.dot(shift, cross) + jnp.dot(shift, moved),
+            count=pool.count,
+            reference=model.coef,
+            log_scale=model.log_noise,
+        )
+
+    def add(self, pool, batch: chain.Batch):
+        """`pool` with the batch's kept rows; sums must be open for the model that made them."""
+        data, weight = batch.data, batch.weight
+        if isinstance(pool, Buffer):
+            return self._store(pool, batch)
+        gram, cross = data.design.sums(data.code, weight, data.noise)
+        return pool._replace(
+            gram=pool.gram + gram,
+            cross=pool.cross + cross,
+            square=pool.square + jnp.sum(weight * data.noise**2),
+            count=pool.count + jnp.sum(weight),
+        )
+
+    def _store(self, pool: Buffer, batch):
+        place = pool.count + jnp.cumsum(batch.weight > 0, dtype=jnp.int32) - 1
+        place = jnp.where(batch.weight > 0, place, pool.x.shape[0])  # out of range: dropped by the scatter
+        return Buffer(
+            x=pool.x.at[place].set(batch.data.x, mode="drop"),
+            residual=pool.residual.at[place].set(batch.data.residual(self.truth), mode="drop"),
+            born=pool.born.at[place].set(jnp.broadcast_to(batch.born, place.shape), mode="drop"),
+            count=pool.count + jnp.sum(batch.weight > 0, dtype=jnp.int32),
+        )
+
+    def draw(self, key, pool: Buffer, count, limit: int) -> Sums:
+        """Sums of `count` rows (at most `limit`) drawn from the buffer without replacement; of all if fewer."""
+        capacity = pool.x.shape[0]
+        ticket = jax.random.bits(key, (capacity,), "uint32") >> 1
+        ticket = jnp.where(jnp.arange(capacity) < pool.count, ticket, jnp.uint32(2**32 - 1))
+        chosen = jnp.argsort(ticket)[: min(limit, capacity)]
+        weight = (jnp.arange(chosen.shape[0]) < jnp.minimum(count, pool.count)).astype(float)
+        residual = pool.residual[chosen] / self.noise
+        gram, cross = Explicit().sums(pool.x[chosen].T, weight, residual)
+        square, total = jnp.sum(weight * residual**2), jnp.sum(weight)
+        return Sums(gram, cross, square, total, self.truth, jnp.log(self.noise))
+
+    def fit(self, key, pool: Sums | Buffer, previous: Model) -> tuple[Model, jax.Array]:
+        """Least squares on the pool, and why it failed (0: it did not); a failed fit returns `previous`.
+
+        The noise is the residual standard deviation with count - D degrees of freedom, or the known one.
+        """
+        if isinstance(pool, Buffer):
+            pool = self.draw(key, pool, pool.count, pool.x.shape[0])
+        shift, definite = solve_positive(pool.gram, pool.cross)
+        needed = self.dim + (1 if self.estimate_noise else 0)
+        reason = jnp.where(definite, chain.ALIVE, chain.RANK_DEFICIENT)
+        reason = jnp.where(pool.count < needed, chain.TOO_FEW, reason).astype(jnp.int32)
+        good = reason == chain.ALIVE
+        coef = pool.reference + jnp.exp(pool.log_scale) * shift
+        log_noise = jnp.log(self.noise)
+        if self.estimate_noise:
+            freedom = jnp.where(good, pool.count - self.dim, 1.0)
+            rest = jnp.maximum(pool.square - jnp.dot(pool.cross, shift), jnp.finfo(shift.dtype).tiny)
+            log_noise = pool.log_scale + 0.5 * jnp.log(jnp.where(good, rest, 1.0) / freedom)
+        return Model(
+            coef=jnp.where(good, coef, previous.coef),
+            log_noise=jnp.where(good, log_noise, previous.log_noise),
+        ), reason
+
+    def measure(self, key, model: Model) -> dict[str, jax.Array]:
+        """squared_error |coef - truth|^2; excess_risk, the mean of (x.(coef - truth))^2 over the design's rows
+        (test mean squared error minus the noise variance, unit of y squared); log_noise.
+        """
+        error = model.coef - self.truth
+        return {
+            "squared_error": jnp.dot(error, error),
+            "excess_risk": jnp.dot(error, self.design.second_moment() @ error),
+            "log_noise": model.log_noise,
+        }
+
+    def check_sizes(self, n_real: int, schedule: np.ndarray) -> None:
+        """Raise ValueError where a round could not be fitted whatever the draw."""
+        least = 1 if isinstance(self.design, Orthogonal) and not self.estimate_noise else self.dim + 1
+        if isinstance(self.design, Orthogonal):
+            least = 2 if self.estimate_noise else 1
+        if n_real < least:
+            raise ValueError(f"n_real must be >= {least} to fit {self.dim} coefficients, got {n_real}")
+        if isinstance(self.design, Fixed):
+            size = self.design.chunk_rows
+            counts = [("n_per_round", int(v)) for v in schedule]
+            if self.real_rows is None:
+                counts.insert(0, ("n_real", n_real))
+            for name, value in counts:
+                if value % size:
+                    raise ValueError(
+                        f"{name} must be a multiple of the fixed design's {size} rows, got {value}"
+                    )
+
+
+def linear_regression(
+    truth,
+    *,
+    noise=1.0,
+    design="gaussian",
+    covariance=None,
+    rows=None,
+    estimate_noise: bool = False,
+    tolerance=None,
+) -> LinearRegression:
+    """The task y = x.truth + N(0, noise^2).
+
+    Args:
+        truth: coefficients, shape (D,), finite; a whole number D stands for D zeros.
+        noise: standard deviation of the real noise, > 0, unit of y.
+        design: "gaussian" (fresh x ~ N(0, covariance)), "orthogonal" (each unit direction once per sample,
+            so sizes are rows per direction) or "fixed" (the given `rows` every round).
+        covariance: (D, D) positive definite, Gaussian design only; None for the identity.
+        rows: (N, D) of full rank, fixed design only.
+        estimate_noise: refit the noise each round instead of knowing it.
+        tolerance: |y - x.truth| up to which a row is correct, > 0, unit of y. None: the verifier's own bound at
+            x, and 2 `noise` for a verifier without one.
+
+    Raises:
+        ValueError: a value outside its range, a wrong shape, a rank-deficient design, an unknown design name.
+    """
+    check_choice("design", design, ("gaussian", "orthogonal", "fixed"))
+    truth = np.zeros(int(truth)) if np.ndim(truth) == 0 else np.asarray(truth, dtype=float)
+    check_shape("truth", truth, (None,))
+    dim = truth.shape[0]
+    if dim == 0:
+        raise ValueError("truth must have at least one coefficient, got none")
+    if covariance is not None and design != "gaussian":
+        raise ValueError(f"covariance belongs to design='gaussian', got design={design!r}")
+    if (rows is not None) != (design == "fixed"):
+        raise ValueError(f"rows must be given exactly when design='fixed', got design={design!r}")
+    if design == "orthogonal":
+        made: Any = Orthogonal(dim)
+    elif design == "fixed":
+        rows = np.asarray(rows, dtype=float)
+        check_shape("rows", rows, (None, dim))
+        check_value("rows", rows, "finite")
+        _check_rank("rows", rows)
+        made = _fixed(rows)
+    else:
+        made = Gaussian(None if covariance is None else _factor(covariance, dim), dim)
+    task = LinearRegression(
+        truth=as_float(truth),
+        noise=as_float(noise),
+        tolerance=_optional(tolerance, "tolerance"),
+        design=made,
+        real_rows=None,
+        estimate_noise=estimate_noise,
+    )
+    return check_fields(task, "task")
+
+
+def _optional(value, name):
+    if value is None:
+        return None
+    check_value(name, value, "positive")
+    return as_float(value)
+
+
+def _fixed(rows):
+    rows = as_float(rows)
+    return Fixed(rows=rows, products=pair_products(rows))
+
+
+def _factor(covariance, dim):
+    covariance = np.asarray(covariance, dtype=float)
+    check_shape("covariance", covariance, (dim, dim))
+    check_value("covariance", covariance, "finite")
+    if not np.allclose(covariance, covariance.T):
+        raise ValueError("covariance must be symmetric")
+    try:
+        return as_float(np.linalg.cholesky(covariance))
+    except np.linalg.LinAlgError:
+        least = np.linalg.eigvalsh(covariance)[0]
+        raise ValueError(f"covariance must be positive definite, got a smallest eigenvalue of {least:.3g}") from None
+
+
+def _check_rank(name, rows):
+    rank = np.linalg.matrix_rank(rows)
+    if rank < rows.shape[1]:
+        raise ValueError(f"{name} must have full column rank {rows.shape[1]}, got rank {rank}")
+
+
+def _times(gram, vector):
+    return gram * vector if gram.ndim == 1 else gram @ vector

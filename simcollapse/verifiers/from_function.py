@@ -1,0 +1,108 @@
+"""A user's own verifier: a plain function of the rows."""
+
+import dataclasses
+import functools
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class FunctionVerifier:
+    """Accepts where `function(key, batch, model)` is true. Build it with `from_function(...)`."""
+
+    function: Callable = dataclasses.field(metadata={"static": True})
+    on_host: bool = dataclasses.field(metadata={"static": True})
+
+    def init(self, key, task):
+        return ()
+
+    def accept(self, key, judge, data, model):
+        """Mask of accepted rows, shape (N,).
+
+        Raises:
+            ValueError: the function returned another shape.
+            TypeError: it returned something that is neither boolean nor a number.
+        """
+        if self.on_host:
+            return self._ask_host(key, data, model)
+        return _checked(self.function(key, data, model), data.y.shape, self.function)
+
+    def _ask_host(self, key, data, model):
+        shape = data.y.shape
+        call = functools.partial(_call_on_host, self.function, shape)
+        return jax.pure_callback(
+            call,
+            jax.ShapeDtypeStruct(shape, bool),
+            jax.random.key_data(key),
+            data.x,
+            data.y,
+            model,
+            vmap_method="sequential",
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class HostBatch:
+    """What a verifier on the host sees: NumPy arrays x of shape (N, D) and y of shape (N,)."""
+
+    x: np.ndarray
+    y: np.ndarray
+
+
+def from_function(function: Callable, *, on_host: bool | None = None) -> FunctionVerifier:
+    """A verifier from `function(key, batch, model) -> mask`.
+
+    `batch.x` has shape (N, D), `batch.y` shape (N,), `model.coef` shape (D,); the mask has shape (N,).
+
+    Args:
+        function: in JAX operations it is compiled into the loop. Anything else (NumPy, a remote call) runs on
+            the host, a call for every chain and chunk of rows, with NumPy arrays and a `numpy.random.Generator`
+            in place of `key`; it must be a pure function of what it is given.
+        on_host: True or False to say which; None to try JAX first when the simulation starts.
+
+    Raises:
+        TypeError: `function` cannot be called.
+    """
+    if not callable(function):
+        raise TypeError(f"verifier must be a verifier or a function (key, batch, model) -> mask, got {function!r}")
+    return FunctionVerifier(function=function, on_host=bool(on_host)) if on_host is not None else _Undecided(function)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Undecided:
+    """A function of which it is not yet known whether JAX can trace it; `decide` finds out."""
+
+    function: Callable
+
+    def decide(self, task) -> FunctionVerifier:
+        traced = FunctionVerifier(function=self.function, on_host=False)
+
+        def one_chunk(key):
+            data = task.generate(key, task.truth_model(), jnp.int32(0), jnp.asarray(True))
+            return traced.accept(key, (), data, task.truth_model())
+
+        try:
+            jax.eval_shape(one_chunk, jax.random.key(0))
+        except (jax.errors.JAXTypeError, jax.errors.JAXIndexError):
+            return FunctionVerifier(function=self.function, on_host=True)
+        return traced
+
+
+def _call_on_host(function, shape, key_data, x, y, model):
+    random = np.random.default_rng(np.asarray(key_data))
+    batch = HostBatch(x=np.asarray(x), y=np.asarray(y))
+    mask = function(random, batch, jax.tree.map(np.asarray, model))
+    return np.asarray(_checked(mask, shape, function)).astype(bool)
+
+
+def _checked(mask, shape, function):
+    name = getattr(function, "__name__", "function")
+    if np.shape(mask) != shape:
+        raise ValueError(f"verifier {name!r} must return a mask of shape {shape}, got shape {np.shape(mask)}")
+    if not (np.issubdtype(mask.dtype, np.bool_) or np.issubdtype(mask.dtype, np.number)):
+        raise TypeError(f"verifier {name!r} must return booleans, got dtype {mask.dtype}")
+    return mask

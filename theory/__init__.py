@@ -1,0 +1,21 @@
+"""Closed forms for model retraining on synthetic data: NumPy and SciPy, float64, one file per result.
+
+The simulator `simcollapse` never imports this package and this package never imports the simulator:
+they were written apart, so that their agreement is evidence.
+
+Rounds are counted from 0: round 0 is the fit on real data. Names end in `_exact` (holds for every
+sample size), `_bound`, `_limit`, `_asymptotic` (the limit is named) or `_delta` (first order in
+1/n around the exact mean path); trajectories called linearised are exact for small deviations only.
+
+Keys used after `Source:` in the docstrings:
+
+* [Yi26] Yi, Liu, Cheng, Xu, Escaping Model Collapse via Synthetic Data Verification, arXiv:2510.16657
+* [Feng24] Feng, Dohmatob, Yang, Charton, Kempe, Beyond Model Collapse, arXiv:2406.07515
+* [Kazdan24] Kazdan et al., Collapse or Thrive?, arXiv:2410.16713
+* [Gerstgrasser24] Gerstgrasser et al., Is Model Collapse Inevitable?, arXiv:2404.01413
+* [Dohmatob24] Dohmatob, Feng, Kempe, Model Collapse Demystified, arXiv:2402.07712
+"""
+
+from theory import knowledge_center, truncated_normal, workflows
+
+__all__ = ["knowledge_center", "truncated_normal", "workflows"]
