@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from simcollapse import keys
-from simcollapse.linalg import WRITTEN_OUT
+from simcollapse.linalg import BLOCK as WRITTEN_OUT
 
 CHUNK = 100  # rows of one draw, a constant so that a chain's numbers depend on no other size
 

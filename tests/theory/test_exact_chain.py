@@ -56,7 +56,9 @@ def grid_mse(kernel, stay, bias, n_real, bound, rounds):
     return np.array(mse)
 
 
-@pytest.mark.parametrize(("bias", "n_real", "bound"), [(0.5, 10, 1.0), (2.0, 3, 2.0), (1.0, 1, 3.0), (0.0, 5, 0.3)])
+@pytest.mark.parametrize(
+    ("bias", "n_real", "bound"), [(0.5, 10, 1.0), (2.0, 3, 2.0), (1.0, 1, 3.0), (0.0, 5, 0.3)]
+)
 def test_one_and_two_rows_match_the_transfer_operator(bias, n_real, bound):
     for n, density in ((1, mean_of_one), (2, mean_of_two)):
         expected = grid_mse(lambda x, d, f=density: f(x, d, bound), np.zeros_like, bias, n_real, bound, 8)
@@ -68,7 +70,9 @@ def test_one_and_two_rows_match_the_transfer_operator(bias, n_real, bound):
 
 def test_many_rows_match_the_transfer_operator():
     expected = grid_mse(lambda x, d: mean_of_many(x, d, 1.5, 20), np.zeros_like, 1.0, 10, 1.5, 6)
-    got = kc.mse_trajectory_exact(sigma=1, n_real=10, n_per_round=20, bound=1.5, verifier_bias=[-1.0], rounds=6)
+    got = kc.mse_trajectory_exact(
+        sigma=1, n_real=10, n_per_round=20, bound=1.5, verifier_bias=[-1.0], rounds=6
+    )
     np.testing.assert_allclose(got, expected, rtol=1e-9)
 
 
@@ -199,7 +203,9 @@ def test_scaling_the_data_scales_the_error(rejected):
 
 
 def test_counts_by_round():
-    several = kc.mse_trajectory_exact(**{**PROBLEM, "n_per_round": [50, 50, np.inf], "rounds": 3}, verifier_bias=[0.5])
+    several = kc.mse_trajectory_exact(
+        **{**PROBLEM, "n_per_round": [50, 50, np.inf], "rounds": 3}, verifier_bias=[0.5]
+    )
     constant = kc.mse_trajectory_exact(**{**PROBLEM, "rounds": 3}, verifier_bias=[0.5])
     np.testing.assert_allclose(several[:3], constant[:3], rtol=1e-13)
     assert several[3] < constant[3]

@@ -38,7 +38,7 @@ def test_golden_moments(mean, bound, sigma, m, v, z):
 
 def reference(mean, bound):
     """m, v, log Z for sigma = 1, with enough digits for the cancellation in the textbook form."""
-    digits = 60 + int((abs(mean) + bound) ** 2 / 4) + 4 * max(0, -int(math.log10(bound)))
+    digits = 60 + int(max(0, mean - bound) ** 2 / 4) + 4 * max(0, -int(math.log10(bound)))
     with mpmath.workdps(digits):
         alpha, beta = -mpmath.mpf(bound) - mpmath.mpf(mean), mpmath.mpf(bound) - mpmath.mpf(mean)
         z = (mpmath.erf(beta / mpmath.sqrt(2)) - mpmath.erf(alpha / mpmath.sqrt(2))) / 2
