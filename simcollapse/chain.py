@@ -85,8 +85,8 @@ class Task(Protocol):
     def redraw(self, key: jax.Array, model: Tree, data: Tree) -> Tree: ...
     def number(self, chunk: jax.Array) -> jax.Array: ...  # (N,), which sample of the round a row is
     def correct(self, data: Tree, bound: jax.Array | None) -> jax.Array: ...  # (N,), against the truth
-    def empty(self, capacity: int | None) -> Tree: ...  # sums, or a buffer of that many rows
-    def open(self, pool: Tree, model: Tree) -> Tree: ...  # made ready for rows of `model`
+    def empty(self, capacity: int | None, model: Tree) -> Tree: ...  # sums, or a buffer of that many rows
+    def open(self, pool: Tree, model: Tree) -> Tree: ...  # the same pool, made ready for rows of `model`
     def add(self, pool: Tree, batch: Batch) -> Tree: ...
     def draw(self, key: jax.Array, pool: Tree, count: jax.Array, limit: int) -> Tree: ...
     def fit(self, key: jax.Array, pool: Tree, previous: Tree) -> tuple[Tree, jax.Array]: ...  # model, reason
@@ -104,8 +104,9 @@ class Workflow(Protocol):
     """Which rows the next fit sees."""
 
     needs_rows: bool  # a buffer of rows rather than sums
+    fits_alone: bool  # a fit sees no more rows than one round's
 
-    def begin(self, task: Any, pool: Tree, capacity: int | None) -> Tree: ...
+    def begin(self, task: Any, pool: Tree, model: Tree, capacity: int | None) -> Tree: ...
     def training(self, key: jax.Array, task: Any, pool: Tree, count: jax.Array, limit: int) -> Tree: ...
 
 
@@ -136,7 +137,7 @@ def run_chain(key: jax.Array, loop: Loop, schedule: jax.Array, num_rounds: int) 
     def body(state, k):
         return step(keys_of_round(key, k), loop, state, schedule[k], k)
 
-    state, later = jax.lax.scan(body, state, jnp.arange(1, num_rounds + 1))
+    state, later = jax.lax.scan(body, state, jnp.arange(1, num_rounds + 1, dtype=jnp.int32))
     return state, jax.tree.map(lambda x0, x: jnp.concatenate([x0[None], x]), info0, later)
 
 
@@ -150,9 +151,10 @@ def start(key: jax.Array, loop: Loop, count: jax.Array) -> tuple[State, Info]:
     task = loop.task
     judge = loop.verifier.init(keys.for_purpose(key, keys.JUDGE), task)
     if loop.law is None:
-        pool = add_real(key, task, task.empty(loop.capacity), count)
+        pool = add_real(key, task, task.empty(loop.capacity, task.truth_model()), count)
     else:
-        pool = loop.law(keys.for_purpose(key, keys.LAW), task, task.empty(None), task.truth_model(), count)
+        truth = task.truth_model()
+        pool = loop.law(keys.for_purpose(key, keys.LAW), task, task.empty(None, truth), truth, count)
     nowhere = jax.tree.map(jnp.zeros_like, task.truth_model())  # a chain that cannot start stays here
     model, reason = task.fit(keys.for_purpose(key, keys.FIT), pool, nowhere)
     state = State(model=model, pool=pool, judge=judge, alive=reason == ALIVE, reason=reason)
@@ -163,7 +165,7 @@ def start(key: jax.Array, loop: Loop, count: jax.Array) -> tuple[State, Info]:
 def step(key: jax.Array, loop: Loop, state: State, count: jax.Array, k: jax.Array) -> tuple[State, Info]:
     """Round k >= 1. A frozen chain, or one whose fit fails here, keeps its model and pool."""
     task, workflow = loop.task, loop.workflow
-    pool = task.open(workflow.begin(task, state.pool, loop.capacity), state.model)
+    pool = workflow.begin(task, state.pool, state.model, loop.capacity)
     if loop.law is None:
         pool, counts = _collect(key, loop, state, pool, count, k)
         nothing = counts.used == 0
@@ -213,7 +215,9 @@ def _collect(key, loop, state, pool, count, k):
         correct = _correct(loop, state, data) & wanted
         used = kept
         if resample:
-            data, used = _resample(keys.for_purpose(key, keys.RESAMPLE, chunk), loop, state, data, kept, wanted)
+            data, used = _resample(
+                keys.for_purpose(key, keys.RESAMPLE, chunk), loop, state, data, kept, wanted
+            )
         pool = task.add(pool, Batch(data=data, weight=used.astype(float), born=k))
         return pool, _count(counts, wanted, correct, kept, used)
 
@@ -236,7 +240,7 @@ def _collect_until_kept(key, loop, state, pool, count, k):
         chunk, pool, counts = carry
         data = task.generate(key, state.model, chunk, count > 0)
         accepted = _accept(key, loop, state, data, chunk)
-        before = counts.used + jnp.cumsum(accepted, dtype=jnp.int32) - accepted  # kept ahead of each row
+        before = counts.used + jnp.cumsum(accepted, dtype=jnp.int32) - accepted.astype(jnp.int32)  # kept ahead of each row
         proposed = before < count
         kept = accepted & proposed
         correct = _correct(loop, state, data) & proposed
@@ -263,7 +267,7 @@ def _resample(key, loop, state, data, kept, wanted):
         tries, data, kept = carry
         key_draw, key_accept = jax.random.split(jax.random.fold_in(key, tries))
         fresh = task.redraw(key_draw, state.model, data, kept)
-        accepted = verifier.accept(key_accept, state.judge, fresh, state.model) > 0
+        accepted = verifier.accept(key_accept, state.judge, fresh, state.model).astype(bool)
         return tries + 1, fresh, kept | (accepted & wanted)
 
     _, data, kept = jax.lax.while_loop(unfinished, again, (jnp.int32(1), data, kept))
@@ -272,7 +276,7 @@ def _resample(key, loop, state, data, kept, wanted):
 
 def _accept(key, loop, state, data, chunk):
     key_verify = keys.for_purpose(key, keys.VERIFY, chunk)
-    accepted = loop.verifier.accept(key_verify, state.judge, data, state.model) > 0
+    accepted = loop.verifier.accept(key_verify, state.judge, data, state.model).astype(bool)
     return jnp.broadcast_to(accepted, loop.task.number(chunk).shape)
 
 

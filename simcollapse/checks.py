@@ -62,7 +62,12 @@ def check_shape(name: str, value: Any, shape: tuple) -> None:
     """Raise ValueError unless `value` has `shape`; None in `shape` stands for any length."""
     came = np.shape(value)
     if len(came) != len(shape) or any(w is not None and w != c for w, c in zip(shape, came, strict=True)):
-        wanted = "(" + ", ".join("any" if w is None else str(w) for w in shape) + ("," if len(shape) == 1 else "") + ")"
+        wanted = (
+            "("
+            + ", ".join("any" if w is None else str(w) for w in shape)
+            + ("," if len(shape) == 1 else "")
+            + ")"
+        )
         raise ValueError(f"{name} must have shape {wanted}, got {came}")
 
 

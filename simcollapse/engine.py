@@ -19,9 +19,8 @@ import rich.console
 import rich.progress
 import xarray as xr
 
-from simcollapse import chain, grid, keys, laws, results, schedules
+from simcollapse import chain, grid, keys, laws, results, schedules, verifiers, workflows
 from simcollapse.checks import check_choice, check_whole
-from simcollapse.verifiers import from_function
 
 CPU_BLOCK_BYTES = 2**20  # rows of one draw of one block; measured: it should stay in a core's cache
 GPU_BLOCK_SHARE = 0.1  # of the device's memory
@@ -77,7 +76,7 @@ def sweep(
 
     Args:
         task, verifier, workflow: the three choices. `verifier` may be a plain function
-            `accept(key, batch, model) -> mask`.
+            `accept(key, batch, model) -> mask` or "none", `workflow` a known name.
         over: swept values by path, for example {"verifier.radius": [0.5, 1], "n_per_round": [100, 1000]}. Values
             of numeric fields share one compiled program; other choices (a workflow, a design) get one each.
         n_real: real samples of round 0.
@@ -121,6 +120,7 @@ def sweep(
     check_choice("engine", engine, ("sample", "law", "auto"))
     check_choice("record", record, ("chains", "summary"))
     sampling = chain.Sampling(fixed, rejected, check_whole("max_tries", max_tries, 1))
+    workflow = as_workflow(workflow)
     _check_kinds(task, workflow)
     choices = {
         "task": task,
@@ -193,17 +193,34 @@ def settings(devices: list, sizes: list[int]) -> dict[str, Any]:
     }
 
 
-def as_verifier(verifier, task):
+def as_verifier(verifier: Any, task: Any) -> Any:
     """`verifier` itself, or a plain function wrapped as one.
 
     Raises:
         TypeError: neither a verifier nor a function.
     """
+    if isinstance(verifier, str):
+        check_choice("verifier", verifier, verifiers.KNOWN)
+        if verifier != "none":
+            raise ValueError(f"verifier {verifier!r} has arguments; make it with simcollapse.{verifier}(...)")
+        return verifiers.none()
     if not (hasattr(verifier, "accept") and hasattr(verifier, "init")):
-        verifier = from_function(verifier) if not hasattr(verifier, "decide") else verifier
+        verifier = verifiers.from_function(verifier) if not hasattr(verifier, "decide") else verifier
     if hasattr(verifier, "decide"):
         verifier = verifier.decide(task)
     return verifier
+
+
+def as_workflow(workflow):
+    """`workflow` itself, or the one of that name.
+
+    Raises:
+        ValueError: an unknown name; the nearest known is named.
+    """
+    if isinstance(workflow, str):
+        check_choice("workflow", workflow, workflows.KNOWN)
+        return workflows.KNOWN[workflow]()
+    return workflow
 
 
 def repr_short(thing) -> str:
@@ -278,7 +295,7 @@ def _group(cells, sampling, rounds, engine, record_model) -> list[_Program]:
     parts = []
     for position, cell in enumerate(cells):
         made = cell.choices
-        task, workflow = made["task"], made["workflow"]
+        task, workflow = made["task"], as_workflow(made["workflow"])
         _check_kinds(task, workflow)
         verifier = as_verifier(made["verifier"], task)
         if hasattr(verifier, "check_task"):
@@ -288,7 +305,7 @@ def _group(cells, sampling, rounds, engine, record_model) -> list[_Program]:
         how = sampling._replace(fixed=made["fixed"], rejected=made["rejected"])
         n_real = check_whole("n_real", made["n_real"], 1)
         counts = schedules.resolve(made["n_per_round"], rounds)
-        task.check_sizes(n_real, counts)
+        task.check_sizes(n_real, counts, workflow.fits_alone)
         schedule = np.concatenate([[n_real], counts])
         leaves, treedef = jax.tree.flatten((task, verifier, workflow))
         law = _law(task, verifier, workflow, int(schedule.min()), engine)
@@ -306,7 +323,9 @@ def _law(task, verifier, workflow, least, engine):
         return None
     law, why = laws.find(task, verifier, workflow, least)
     if law is None and engine == "law":
-        raise ValueError(f"engine='law' needs a known law, and there is none: {why}. Use engine='sample' or 'auto'")
+        raise ValueError(
+            f"engine='law' needs a known law, and there is none: {why}. Use engine='sample' or 'auto'"
+        )
     return law
 
 
@@ -375,7 +394,9 @@ def _block_size(program, chains, rounds, asked, memory, device) -> int:
         [leaf[0] if b else leaf for leaf, b in zip(program.leaves, program.loop_static.batched, strict=True)]
     )[0]
     drawn = jax.eval_shape(
-        lambda key: jax.tree.leaves(task.generate(key, task.truth_model(), jnp.int32(0), jnp.asarray(True)).noise),
+        lambda key: jax.tree.leaves(
+            task.generate(key, task.truth_model(), jnp.int32(0), jnp.asarray(True)).noise
+        ),
         keys.root(0),
     )
     row_bytes = results.num_bytes(drawn) * (task.dim + 2)

@@ -57,7 +57,9 @@ def coordinates(values: list) -> np.ndarray:
 def _check_path(choices, path):
     head, *fields = path.split(".")
     if head not in choices:
-        raise ValueError(f"over names an unknown path {path!r}; known are {sorted(choices)}{nearest(head, choices)}")
+        raise ValueError(
+            f"over names an unknown path {path!r}; known are {sorted(choices)}{nearest(head, choices)}"
+        )
     thing = choices[head]
     for field in fields:
         known = [f.name for f in dataclasses.fields(thing)] if dataclasses.is_dataclass(thing) else []

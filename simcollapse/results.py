@@ -5,6 +5,7 @@ import warnings
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
@@ -47,14 +48,15 @@ class Memory:
         """Raise MemoryError when a result of so many bytes would not fit."""
         if needed > self.host_bytes / 2:
             raise MemoryError(
-                f"the result would need {needed / 2**30:,.1f} GiB, this machine has {self.host_bytes / 2**30:,.1f} GiB; "
+                f"the result would need {needed / 2**30:,.1f} GiB, "
+                f"this machine has {self.host_bytes / 2**30:,.1f} GiB; "
                 "use record='summary', or fewer grid values, chains or rounds"
             )
 
 
 def num_bytes(tree) -> int:
     """Bytes of all arrays (or shapes) of a tree."""
-    leaves = [x for x in jax.tree.leaves(tree) if not jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key)]
+    leaves = [x for x in jax.tree.leaves(tree) if not jnp.issubdtype(x.dtype, jax.dtypes.prng_key)]
     return sum(int(np.prod(x.shape)) * np.dtype(x.dtype).itemsize for x in leaves)
 
 
@@ -110,7 +112,8 @@ class _Chains:
         self._plan = plan
         lead = (len(plan.cells), plan.chains)
         self._arrays = {
-            name: np.empty(lead + shape.shape, dtype=shape.dtype) for name, shape in flatten(info_shapes).items()
+            name: np.empty(lead + shape.shape, dtype=shape.dtype)
+            for name, shape in flatten(info_shapes).items()
         }
 
     def add(self, cells, chains, valid, info):
@@ -218,7 +221,9 @@ def warn_frozen(dataset: xr.Dataset) -> None:
         first = _first_words(frozen(dataset)[0]) if count else ""
     dataset.attrs["num_frozen"] = count
     if count:
-        total = dataset.attrs["chains"] * max(1, int(np.prod([len(dataset[a]) for a in dataset.attrs["axes"]])))
+        total = dataset.attrs["chains"] * max(
+            1, int(np.prod([len(dataset[a]) for a in dataset.attrs["axes"]]))
+        )
         warnings.warn(f"{count} of {total} chains froze{first}; see `alive` and `reason`", stacklevel=3)
 
 
@@ -244,7 +249,9 @@ def _check_finite(record, plan, cells, chains, valid):
             continue
         bad = np.argwhere(~np.isfinite(array) & valid.reshape(-1, *[1] * (array.ndim - 1)))[0]
         cell = plan.cells[int(cells[bad[0]])]
-        where = {path: list(values)[i] for (path, values), i in zip(plan.over.items(), cell.index, strict=True)}
+        where = {
+            path: list(values)[i] for (path, values), i in zip(plan.over.items(), cell.index, strict=True)
+        }
         raise FloatingPointError(
             f"{name} is {array[tuple(bad)]} in cell {where}, chain {int(chains[bad[0]])}, round {int(bad[1])}"
         )

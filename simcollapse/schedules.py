@@ -51,10 +51,14 @@ def resolve(n_per_round: Any, rounds: int) -> np.ndarray:
         counts = n_per_round.counts(rounds)
     elif np.ndim(n_per_round) == 1:
         if len(n_per_round) != rounds:
-            raise ValueError(f"n_per_round must have one entry for each of {rounds} rounds, got {len(n_per_round)}")
+            raise ValueError(
+                f"n_per_round must have one entry for each of {rounds} rounds, got {len(n_per_round)}"
+            )
         counts = np.array([check_whole("n_per_round", v, 1) for v in n_per_round], dtype=float)
     else:
         counts = np.full(rounds, float(check_whole("n_per_round", n_per_round, 1)))
     if rounds and not (np.all(counts >= 1) and np.all(counts <= LARGEST)):
-        raise ValueError(f"n_per_round must stay between 1 and {LARGEST}, got {counts.min():g} to {counts.max():g}")
+        raise ValueError(
+            f"n_per_round must stay between 1 and {LARGEST}, got {counts.min():g} to {counts.max():g}"
+        )
     return counts.astype(np.int64)

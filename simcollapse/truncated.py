@@ -39,7 +39,8 @@ def truncated_normal(key: jax.Array, low: jax.Array, high: jax.Array) -> jax.Arr
 
 def _tilted(key, slope, width):
     """Draw of s on [0, width] with density proportional to exp(-slope s - s^2 / 2), by rejection."""
-    proposals, accepts = jnp.moveaxis(jax.random.uniform(key, (2, _TRIES, *slope.shape), slope.dtype), 0, 0)
+    proposals, accepts = jax.random.uniform(key, (2, _TRIES, *slope.shape), slope.dtype)
+    slope, width = slope[None], width[None]
     reach = slope * width
     flat = jnp.abs(reach) < 1e-3  # the exponential is a straight line to working precision
     safe_slope, safe_reach = jnp.where(flat, 1.0, slope), jnp.where(flat, 1.0, reach)

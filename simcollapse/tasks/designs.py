@@ -75,7 +75,7 @@ class Explicit:
 
     def sums(self, code, weight, noise):
         """Weighted x x' (D, D) and x noise (D,)."""
-        weighted = code * weight
+        weighted = code * weight[None]
         if code.shape[0] > WRITTEN_OUT:
             return weighted @ code.T, weighted @ noise
         table = jnp.concatenate([code, noise[None]])
@@ -108,9 +108,10 @@ class Gaussian:
     def zero_sums(self):
         return jnp.zeros((self.dim, self.dim)), jnp.zeros(self.dim)
 
-    def second_moment(self):
-        """E x x', shape (D, D)."""
-        return jnp.eye(self.dim) if self.factor is None else self.factor @ self.factor.T
+    def mean_square(self, coef):
+        """E (x.coef)^2, a number."""
+        moved = coef if self.factor is None else coef @ self.factor
+        return jnp.dot(moved, moved)
 
 
 @jax.tree_util.register_dataclass
@@ -157,7 +158,11 @@ class Fixed:
     def zero_sums(self):
         return jnp.zeros((self.dim, self.dim)), jnp.zeros(self.dim)
 
+    def mean_square(self, coef):
+        return jnp.mean((self.rows @ coef) ** 2)
+
     def second_moment(self):
+        """Mean of x x' over the rows, shape (D, D)."""
         return self.rows.T @ self.rows / self.rows.shape[0]
 
 
@@ -201,8 +206,8 @@ class Orthogonal:
     def zero_sums(self):
         return jnp.zeros(self.dim), jnp.zeros(self.dim)
 
-    def second_moment(self):
-        return jnp.eye(self.dim) / self.dim
+    def mean_square(self, coef):
+        return jnp.dot(coef, coef) / self.dim
 
 
 def pair_products(rows: jax.Array) -> jax.Array:

@@ -13,7 +13,7 @@ import numpy as np
 from simcollapse import chain, keys
 from simcollapse.checks import as_float, check_choice, check_fields, check_shape, check_value, parameter
 from simcollapse.linalg import solve_positive
-from simcollapse.tasks.designs import CHUNK, Explicit, Fixed, Gaussian, Orthogonal, Rows, pair_products
+from simcollapse.tasks.designs import Explicit, Fixed, Gaussian, Orthogonal, Rows, pair_products
 from simcollapse.truncated import truncated_normal
 
 CORRECT_SIGMAS = 2.0  # a row is correct within this many noise sd of the truth, when nothing else is said
@@ -51,7 +51,7 @@ class Buffer(NamedTuple):
 
 
 @jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class LinearRegression:
     """The task. Build it with `linear_regression(...)` or `LinearRegression.from_data(X, y)`."""
 
@@ -63,7 +63,7 @@ class LinearRegression:
     estimate_noise: bool = dataclasses.field(metadata={"static": True})
 
     @staticmethod
-    def from_data(X, y, *, intercept: bool = True, estimate_noise: bool = False, tolerance=None):  # noqa: N803
+    def from_data(X, y, *, intercept: bool = True, estimate_noise: bool = False, tolerance=None):
         """The task whose population is a table: truth = least squares on all of it.
 
         Real rows are drawn from the table with replacement, so the real noise is the table's own; synthetic
@@ -78,13 +78,13 @@ class LinearRegression:
         Raises:
             ValueError: wrong shapes, NaN or inf, N < D + 2, or X of deficient rank.
         """
-        X, y = np.asarray(X, dtype=float), np.asarray(y, dtype=float)  # noqa: N806
+        X, y = np.asarray(X, dtype=float), np.asarray(y, dtype=float)
         check_shape("X", X, (None, None))
         check_shape("y", y, (X.shape[0],))
         check_value("X", X, "finite")
         check_value("y", y, "finite")
         if intercept:
-            X = np.column_stack([np.ones(len(X)), X])  # noqa: N806
+            X = np.column_stack([np.ones(len(X)), X])
         _check_rank("X", X)
         if len(X) < X.shape[1] + 2:
             raise ValueError(f"X must have at least D + 2 = {X.shape[1] + 2} rows, got {len(X)}")
@@ -162,7 +162,7 @@ class LinearRegression:
             bound = CORRECT_SIGMAS * self.noise
         return jnp.abs(data.residual(self.truth)) <= bound
 
-    def empty(self, capacity):
+    def empty(self, capacity, model: Model):
         if capacity is not None:
             return Buffer(
                 x=jnp.zeros((capacity, self.dim)),
@@ -173,16 +173,14 @@ class LinearRegression:
         dense = self.real_rows is not None  # drawn rows need the full matrix whatever the design
         gram, cross = Gaussian(None, self.dim).zero_sums() if dense else self.design.zero_sums()
         zero = jnp.zeros(())
-        return Sums(gram, cross, zero, zero, self.truth, jnp.log(self.noise))
+        return Sums(gram, cross, zero, zero, model.coef, model.log_noise)
 
     def open(self, pool, model: Model):
         """The same pool with its sums taken about `model`, whose rows come next."""
         if isinstance(pool, Buffer):
             return pool
         scale = jnp.exp(pool.log_scale - model.log_noise)
-        filled = pool.count > 0
-        scale = jnp.where(filled, scale, 1.0)  # an empty pool has no scale of its own
-        shift = jnp.where(filled, (model.coef - pool.reference) * jnp.exp(-model.log_noise), 0.0)
+        shift = (model.coef - pool.reference) * jnp.exp(-model.log_noise)
         moved = _times(pool.gram, shift)
         cross = pool.cross * scale
         return Sums(
@@ -221,9 +219,9 @@ class LinearRegression:
         """Sums of `count` rows (at most `limit`) drawn from the buffer without replacement; of all if fewer."""
         capacity = pool.x.shape[0]
         ticket = jax.random.bits(key, (capacity,), "uint32") >> 1
-        ticket = jnp.where(jnp.arange(capacity) < pool.count, ticket, jnp.uint32(2**32 - 1))
+        ticket = jnp.where(jnp.arange(capacity, dtype=jnp.int32) < pool.count, ticket, jnp.uint32(2**32 - 1))
         chosen = jnp.argsort(ticket)[: min(limit, capacity)]
-        weight = (jnp.arange(chosen.shape[0]) < jnp.minimum(count, pool.count)).astype(float)
+        weight = (jnp.arange(chosen.shape[0], dtype=jnp.int32) < jnp.minimum(count, pool.count)).astype(float)
         residual = pool.residual[chosen] / self.noise
         gram, cross = Explicit().sums(pool.x[chosen].T, weight, residual)
         square, total = jnp.sum(weight * residual**2), jnp.sum(weight)
@@ -259,26 +257,28 @@ class LinearRegression:
         error = model.coef - self.truth
         return {
             "squared_error": jnp.dot(error, error),
-            "excess_risk": jnp.dot(error, self.design.second_moment() @ error),
+            "excess_risk": self.design.mean_square(error),
             "log_noise": model.log_noise,
         }
 
-    def check_sizes(self, n_real: int, schedule: np.ndarray) -> None:
-        """Raise ValueError where a round could not be fitted whatever the draw."""
-        least = 1 if isinstance(self.design, Orthogonal) and not self.estimate_noise else self.dim + 1
+    def check_sizes(self, n_real: int, n_per_round: np.ndarray, alone: bool) -> None:
+        """Raise ValueError where a round could not be fitted whatever the draw.
+
+        `alone` says that a fit sees no more rows than its own round's.
+        """
+        least = self.dim + 1
         if isinstance(self.design, Orthogonal):
             least = 2 if self.estimate_noise else 1
-        if n_real < least:
-            raise ValueError(f"n_real must be >= {least} to fit {self.dim} coefficients, got {n_real}")
+        sizes = [("n_real", n_real)] + [("n_per_round", int(n)) for n in n_per_round]
+        for name, size in sizes if alone else sizes[:1]:
+            if size < least:
+                raise ValueError(f"{name} must be >= {least} to fit {self.dim} coefficients, got {size}")
         if isinstance(self.design, Fixed):
-            size = self.design.chunk_rows
-            counts = [("n_per_round", int(v)) for v in schedule]
-            if self.real_rows is None:
-                counts.insert(0, ("n_real", n_real))
-            for name, value in counts:
-                if value % size:
+            rows = self.design.chunk_rows
+            for name, size in sizes if self.real_rows is None else sizes[1:]:
+                if size % rows:
                     raise ValueError(
-                        f"{name} must be a multiple of the fixed design's {size} rows, got {value}"
+                        f"{name} must be a multiple of the fixed design's {rows} rows, got {size}"
                     )
 
 
@@ -361,7 +361,9 @@ def _factor(covariance, dim):
         return as_float(np.linalg.cholesky(covariance))
     except np.linalg.LinAlgError:
         least = np.linalg.eigvalsh(covariance)[0]
-        raise ValueError(f"covariance must be positive definite, got a smallest eigenvalue of {least:.3g}") from None
+        raise ValueError(
+            f"covariance must be positive definite, got a smallest eigenvalue of {least:.3g}"
+        ) from None
 
 
 def _check_rank(name, rows):

@@ -6,4 +6,12 @@ from simcollapse.verifiers.none import NoVerifier, none
 
 KNOWN = {"none": none, "knowledge_ball": knowledge_ball}
 
-__all__ = ["KNOWN", "FunctionVerifier", "KnowledgeBall", "NoVerifier", "from_function", "knowledge_ball", "none"]
+__all__ = [
+    "KNOWN",
+    "FunctionVerifier",
+    "KnowledgeBall",
+    "NoVerifier",
+    "from_function",
+    "knowledge_ball",
+    "none",
+]

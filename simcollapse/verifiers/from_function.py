@@ -53,7 +53,7 @@ class HostBatch:
     y: np.ndarray
 
 
-def from_function(function: Callable, *, on_host: bool | None = None) -> FunctionVerifier:
+def from_function(function: Callable, *, on_host: bool | None = None) -> "FunctionVerifier | Undecided":
     """A verifier from `function(key, batch, model) -> mask`.
 
     `batch.x` has shape (N, D), `batch.y` shape (N,), `model.coef` shape (D,); the mask has shape (N,).
@@ -68,12 +68,18 @@ def from_function(function: Callable, *, on_host: bool | None = None) -> Functio
         TypeError: `function` cannot be called.
     """
     if not callable(function):
-        raise TypeError(f"verifier must be a verifier or a function (key, batch, model) -> mask, got {function!r}")
-    return FunctionVerifier(function=function, on_host=bool(on_host)) if on_host is not None else _Undecided(function)
+        raise TypeError(
+            f"verifier must be a verifier or a function (key, batch, model) -> mask, got {function!r}"
+        )
+    return (
+        FunctionVerifier(function=function, on_host=bool(on_host))
+        if on_host is not None
+        else Undecided(function)
+    )
 
 
 @dataclasses.dataclass(frozen=True)
-class _Undecided:
+class Undecided:
     """A function of which it is not yet known whether JAX can trace it; `decide` finds out."""
 
     function: Callable

@@ -12,7 +12,7 @@ from simcollapse.checks import as_float, check_fields, check_shape, check_value,
 
 
 @jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class KnowledgeBall:
     """Accepts (x, y) with |y - x.center| <= radius |x| + slack. Source: [Yi26], Eq. 1 (v3).
 
@@ -34,7 +34,9 @@ class KnowledgeBall:
         if self.bias is not None:
             along = jnp.ones(task.dim) if self.direction is None else self.direction
             return task.truth + self.bias * along / jnp.linalg.norm(along)
-        pool = chain.add_real(key, task, task.empty(None), jnp.asarray(self.trained_on).astype(jnp.int32))
+        pool = chain.add_real(
+            key, task, task.empty(None, task.truth_model()), jnp.asarray(self.trained_on).astype(jnp.int32)
+        )
         nowhere: Any = jax.tree.map(jnp.zeros_like, task.truth_model())
         model, _ = task.fit(key, pool, nowhere)
         return model.coef
@@ -60,7 +62,9 @@ class KnowledgeBall:
         if self.trained_on is not None:
             least = 1 if task.rows_per_sample > 1 else task.dim + 1
             if np.min(self.trained_on) < least:
-                raise ValueError(f"verifier.trained_on must be >= {least} for this task, got {self.trained_on}")
+                raise ValueError(
+                    f"verifier.trained_on must be >= {least} for this task, got {self.trained_on}"
+                )
 
 
 def knowledge_ball(

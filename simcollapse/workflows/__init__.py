@@ -6,4 +6,12 @@ from simcollapse.workflows.replace import Replace, replace
 
 KNOWN = {"replace": replace, "accumulate": accumulate, "accumulate_subsample": accumulate_subsample}
 
-__all__ = ["KNOWN", "Accumulate", "AccumulateSubsample", "Replace", "accumulate", "accumulate_subsample", "replace"]
+__all__ = [
+    "KNOWN",
+    "Accumulate",
+    "AccumulateSubsample",
+    "Replace",
+    "accumulate",
+    "accumulate_subsample",
+    "replace",
+]

@@ -10,10 +10,11 @@ import jax
 class Accumulate:
     """A round's rows are added to the pool, and nothing leaves it."""
 
+    fits_alone = False
     needs_rows = False
 
-    def begin(self, task, pool, capacity):
-        return pool
+    def begin(self, task, pool, model, capacity):
+        return task.open(pool, model)
 
     def training(self, key, task, pool, count, limit):
         return pool

@@ -15,10 +15,11 @@ class AccumulateSubsample:
 
     size: int | None = dataclasses.field(metadata={"static": True})
 
+    fits_alone = True
     needs_rows = True
 
-    def begin(self, task, pool, capacity):
-        return pool
+    def begin(self, task, pool, model, capacity):
+        return task.open(pool, model)
 
     def training(self, key, task, pool, count, limit):
         wanted = count * task.rows_per_sample if self.size is None else jnp.int32(self.size)

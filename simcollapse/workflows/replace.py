@@ -10,10 +10,11 @@ import jax
 class Replace:
     """The pool is emptied before a round's rows enter it."""
 
+    fits_alone = True
     needs_rows = False
 
-    def begin(self, task, pool, capacity):
-        return task.empty(capacity)
+    def begin(self, task, pool, model, capacity):
+        return task.empty(capacity, model)
 
     def training(self, key, task, pool, count, limit):
         return pool

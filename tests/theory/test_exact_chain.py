@@ -1,5 +1,7 @@
 """The exact chain against dense-grid transfer operators, simulation, and its linear limit."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -8,6 +10,7 @@ from scipy import stats
 from scipy.special import erf, ndtr
 
 from tests.helpers import assert_mean, assert_proportion
+from tests.theory.accepted_draws import draw_accepted
 from theory import knowledge_center as kc
 
 PROBLEM = dict(sigma=1.0, n_real=50, n_per_round=50, bound=1.0, rounds=10)
@@ -16,7 +19,7 @@ PROBLEM = dict(sigma=1.0, n_real=50, n_per_round=50, bound=1.0, rounds=10)
 # --- Reference: the law on a fine grid, one transfer matrix, sigma = 1. Written apart from the package. -------------
 def segments(*ends, nodes=60):
     x, w = np.polynomial.legendre.leggauss(nodes)
-    pieces = [((b - a) / 2 * x + (a + b) / 2, (b - a) / 2 * w) for a, b in zip(ends, ends[1:], strict=False)]
+    pieces = [((b - a) / 2 * x + (a + b) / 2, (b - a) / 2 * w) for a, b in pairwise(ends)]
     return (np.concatenate([p[i] for p in pieces]) for i in (0, 1))
 
 
@@ -104,9 +107,8 @@ def simulate(rng, *, bias, n_real, n, bound, rounds, drop, chains):
         delta = truth + rng.standard_normal(chains) / np.sqrt(n_real)
         squared[:, 0] += (delta - truth) ** 2
         for k in range(rounds):
-            y = delta[:, None] + rng.standard_normal((chains, n))
-            while not drop and np.any(out := np.abs(y) > bound):
-                y[out] = (delta[:, None] + rng.standard_normal((chains, n)))[out]
+            mean = np.broadcast_to(delta[:, None], (chains, n))
+            y = mean + rng.standard_normal(mean.shape) if drop else draw_accepted(rng, mean, 1.0, bound)
             keep = np.abs(y) <= bound
             count = keep.sum(axis=1)
             empty[i, k] = np.sum(count == 0)

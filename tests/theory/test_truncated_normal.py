@@ -42,10 +42,12 @@ def reference(mean, bound):
     with mpmath.workdps(digits):
         alpha, beta = -mpmath.mpf(bound) - mpmath.mpf(mean), mpmath.mpf(bound) - mpmath.mpf(mean)
         z = (mpmath.erf(beta / mpmath.sqrt(2)) - mpmath.erf(alpha / mpmath.sqrt(2))) / 2
+        rejected = (mpmath.erfc(beta / mpmath.sqrt(2)) + mpmath.erfc(-alpha / mpmath.sqrt(2))) / 2
         low, high = mpmath.npdf(alpha), mpmath.npdf(beta)
         d = (low - high) / z
         m, v = mpmath.mpf(mean) + d, 1 + (alpha * low - beta * high) / z - d**2
-        return float(m), float(v), float(mpmath.log(z))
+        log_z = mpmath.log(z) if z < 0.5 else mpmath.log1p(-rejected)
+        return float(m), float(v), float(log_z)
 
 
 def points():

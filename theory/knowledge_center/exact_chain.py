@@ -129,8 +129,8 @@ def _converged(start: FloatArray, n_real: float, generated: FloatArray, bound: f
         size, coarse = 2 * size, law
         if size > _MOST_NODES:
             raise ArithmeticError(
-                "the exact chain with dropped rows did not converge: the chance of an empty round is too steep a "
-                "function of the deviation; n_real or bound is too small, or verifier_bias too large"
+                "the exact chain with dropped rows did not converge: the chance of an empty round is too steep "
+                "a function of the deviation; n_real or bound is too small, or verifier_bias too large"
             )
         law = _run(start, n_real, generated, bound, drop, size)
         error, last = (m.variance + (m.mean - start) ** 2 for m in (law, coarse))

@@ -169,8 +169,9 @@ def fixed_design_trajectory_delta(
     The mean follows the exact map, delta_{k+1} = g(delta_k) from truth - center; around it the covariance
     follows C_{k+1} = J C_k J' + H^-1 X'SX H^-1/copies with J = g'(delta_k); S = v for resampled rows and Z
     v + Z (1-Z) (m - x.g)^2 for dropped ones. MSE_k = |delta_k - delta_0|^2 + tr C_k. The shift of the mean
-    by the curvature of g, of the order of the variance, is left out: a few per cent of the MSE at 50 rows
-    per direction.
+    by the curvature of g, of the order of the variance, is left out: with bias sigma per direction the
+    MSE is low by at most 1.5 % (bounds of 2 sigma) or 12 % (3 sigma) at 50 rows per direction, 0.1 % or 1.5 %
+    at 1000.
     Arguments, units and errors as in `fixed_design_trajectory`, which it equals for small bias.
     Source: derived here (delta method; the sandwich covariance of a misspecified least-squares fit).
     """

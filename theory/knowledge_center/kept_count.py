@@ -55,7 +55,7 @@ def empty_chance(n: ArrayLike, log_acceptance: ArrayLike) -> FloatArray:
 def inverse_kept_count(n: float, acceptance: ArrayLike) -> FloatArray:
     """E[1/K | K >= 1] for K ~ Bin(n, acceptance): variance of a mean of the kept rows, per unit variance.
 
-    n an integer >= 1 (inf gives 0), acceptance in (0, 1], an array or a number. 1/(n acceptance) is below it: by
+    n an integer >= 1 (inf gives 0), acceptance in (0, 1], an array or a number. 1/(n acceptance) is lower: by
     18 % at n = 10 and acceptance 0.236. ValueError for an argument out of range.
     Source: derived here: exact sum over K.
     """

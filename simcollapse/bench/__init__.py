@@ -1,0 +1,42 @@
+"""Speed of the engine against plain NumPy and against the hardware's limit: `simcollapse bench`.
+
+Question: how many chain-rounds a second, at what cost of compiling. A chain-round draws N rows, judges them, fits
+D coefficients and records the audit. Baselines, limit and targets are described where they are made: `baselines`,
+`limit`, `targets`.
+"""
+
+import json as json_format
+from pathlib import Path
+
+import rich.console
+
+from simcollapse.bench import report, tables
+from simcollapse.bench.scale import FULL, QUICK
+
+
+def main_run(json: bool = False, quick: bool = False, out: Path | None = None) -> int:
+    """Measure everything and print it; 0, since a missed target is a result.
+
+    Args:
+        json: print JSON instead of tables (what goes on is told on stderr either way).
+        quick: one small case of everything, under a minute, instead of all sizes.
+        out: also write the JSON to this file.
+    """
+    told = rich.console.Console(stderr=True)
+    with told.status("starting") as status:
+        measured = report.collect(QUICK if quick else FULL, lambda words: status.update(f"measuring {words}"))
+    text = json_format.dumps(measured, indent=1)
+    if out is not None:
+        Path(out).write_text(text + "\n", encoding="utf-8")
+    if json:
+        print(text)
+        return 0
+    console = rich.console.Console()
+    console.print(tables.heading(measured))
+    for table in tables.tables(measured):
+        console.print()
+        console.print(tables.to_rich(table))
+    console.print(tables.footing(measured))
+    if out is not None:
+        console.print(f"written to {out}")
+    return 0

@@ -1,0 +1,85 @@
+"""The measured limit of a sample-level round: its random numbers alone, and on a fixed design its matrix products.
+
+No program that draws the same numbers with the same generator and stores them can be faster. Everything else of
+a round (judging, counting, sums on a Gaussian design, the solve) is what the fraction of this limit pays for.
+"""
+
+import concurrent.futures
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from simcollapse import keys
+from simcollapse.bench.cases import Case
+from simcollapse.bench.timing import Action, fastest
+
+CPU_BATCH_BYTES = (2**18, 2**20, 2**22, 2**24)  # of the numbers of one call
+GPU_BATCH_BYTES = (2**24, 2**27, 2**30)
+
+
+def best(case: Case, target_s: float) -> tuple[int, int]:
+    """Chains of one call and calls at a time with which the numbers of `case` are drawn fastest."""
+    cpu = jax.local_devices()[0].platform == "cpu"
+    itemsize = jnp.zeros(()).dtype.itemsize
+    sizes = {max(1, b // (itemsize * case.normals)) for b in (CPU_BATCH_BYTES if cpu else GPU_BATCH_BYTES)}
+    candidates = {
+        (batch, at_once): action(case, batch, at_once, max(2 * at_once, 2))
+        for batch in sorted(sizes)
+        for at_once in ((1, 2) if cpu else (1,))
+    }
+    return fastest(candidates, target_s / len(candidates))[0]
+
+
+def action(case: Case, batch: int, at_once: int, calls: int) -> Action:
+    """`calls` calls of the limit program for `batch` chain-rounds each, `at_once` of them at a time."""
+    draw = _program(case.n, case.dim, case.design, batch)
+    fixed = () if case.design == "gaussian" else _fixed(case.n, case.dim)
+    call_keys = list(jax.random.split(keys.root(0), calls))
+    ordered = jax.local_devices()[0].platform != "cpu"  # one queue, so that the last result comes last
+
+    def one_after_another(some_keys) -> None:
+        for key in some_keys:
+            made = draw(key, *fixed)
+            if not ordered:
+                jax.block_until_ready(made)
+        jax.block_until_ready(made)
+
+    if at_once == 1:
+        return Action(lambda: one_after_another(call_keys), batch * calls, calls)
+    pool = _threads(at_once)
+    shares = [call_keys[i::at_once] for i in range(at_once)]
+    return Action(lambda: list(pool.map(one_after_another, shares)), batch * calls, calls)
+
+
+@functools.lru_cache(maxsize=32)
+def _program(n: int, dim: int, design: str, batch: int):
+    """The numbers of `batch` chain-rounds, stored; on a fixed design the products that are made of them as well."""
+    normals = Case(design, dim, n).normals
+
+    def draw(key):
+        return jax.random.normal(key, (batch, normals), dtype=float)
+
+    stored = jax.jit(draw)
+    if design == "gaussian":
+        return stored
+
+    @jax.jit
+    def products(noise, rows, pairs):
+        coef = noise[:, :dim]  # any numbers of this shape do
+        return coef @ rows.T, noise @ pairs, noise @ rows
+
+    return lambda key, rows, pairs: products(stored(key), rows, pairs)
+
+
+@functools.lru_cache(maxsize=2)
+def _fixed(n: int, dim: int) -> tuple[jax.Array, jax.Array]:
+    """Rows (N, D) and products of pairs of covariates (N, D (D + 1) / 2)."""
+    design: Any = Case("fixed", dim, n).task().design
+    return design.rows, design.products
+
+
+@functools.lru_cache(maxsize=4)
+def _threads(count: int) -> concurrent.futures.ThreadPoolExecutor:
+    return concurrent.futures.ThreadPoolExecutor(count)

@@ -1,0 +1,91 @@
+"""What speed is promised (for two CPU cores), what was measured, and why a missed target was missed."""
+
+from collections.abc import Iterator
+from typing import Any
+
+LOOP_TARGETS = {("gaussian", 10, 100): 20, ("fixed", 10, 100): 40}
+LOOP_TARGETS |= {(design, *size): 50 for design in ("gaussian", "fixed") for size in ((1, 100), (100, 1000))}
+LIMIT_TARGET = 0.6  # of the random-number limit, Gaussian design
+LAW_TARGET, LAW_N = 10, 1000
+COMPILE_TARGET_S = 10
+
+
+def judged(sample: list[dict], law: list[dict], blocks: list[dict]) -> list[dict[str, Any]]:
+    """Every target that these results can decide: name, required, measured, met, and the reason if not."""
+    return [*_loop(sample), *_limit(sample), *_law(law), *_compile(sample, law, blocks)]
+
+
+def fraction_of_limit(row: dict) -> float:
+    """Share of the measured limit that the engine reaches."""
+    return row["speedup"]["limit"]
+
+
+def _loop(sample) -> Iterator[dict[str, Any]]:
+    for row in sample:
+        required = LOOP_TARGETS.get((row["design"], row["dim"], row["n"]))
+        if required is None:
+            continue
+        measured = row["speedup"]["loop"]
+        possible = measured / fraction_of_limit(row)
+        reason = (
+            f"the limit itself (random numbers{', matrix products' * (row['design'] == 'fixed')}) is only "
+            f"{possible:.1f} times the loop; the engine reaches {fraction_of_limit(row):.0%} of it"
+            if possible < required
+            else f"the engine reaches {fraction_of_limit(row):.0%} of a limit that is {possible:.1f} times the loop"
+        )
+        yield _target("times the plain loop", row["case"], f">= {required}", measured, measured >= required, reason)
+
+
+def _limit(sample) -> Iterator[dict[str, Any]]:
+    for row in sample:
+        if row["design"] != "gaussian":
+            continue
+        measured = fraction_of_limit(row)
+        round_us, limit_us = (1e6 / row["rates"][name]["rate"] for name in ("engine", "limit"))
+        reason = f"a chain-round takes {round_us:.3g} us, of which its random numbers alone {limit_us:.3g} us"
+        yield _target(
+            "share of the random-number limit",
+            row["case"],
+            f">= {LIMIT_TARGET}",
+            measured,
+            measured >= LIMIT_TARGET,
+            reason,
+        )
+
+
+def _law(law) -> Iterator[dict[str, Any]]:
+    for row in law:
+        if row["n"] != LAW_N:
+            continue
+        measured = row["speedup"]["sample"]
+        law_us, sample_us = (1e6 / row["rates"][name]["rate"] for name in ("engine", "sample"))
+        reason = f"a chain-round takes {law_us:.3g} us in law, {sample_us:.3g} us with every row drawn"
+        yield _target(
+            "exact in law, times sample level",
+            row["case"],
+            f">= {LAW_TARGET}",
+            measured,
+            measured >= LAW_TARGET,
+            reason,
+        )
+
+
+def _compile(sample, law, blocks) -> Iterator[dict[str, Any]]:
+    costs = [(f"{row['case']}, {row['engine']}", row["compile"]["compile_s"]) for row in [*sample, *law]]
+    costs += [(f"{row['case']}, sample, unverified", row["sample_compile"]["compile_s"]) for row in law]
+    costs += [(f"{row['case']}, block of {row['block_size']}", row["compile_s"]) for row in blocks]
+    if costs:
+        name, slowest = max(costs, key=lambda cost: cost[1])
+        yield _target(
+            "seconds to compile, slowest program",
+            name,
+            f"< {COMPILE_TARGET_S}",
+            slowest,
+            slowest < COMPILE_TARGET_S,
+            "see the compile column of each case",
+        )
+
+
+def _target(name, case, required, measured, met, reason) -> dict[str, Any]:
+    made = {"target": name, "case": case, "required": required, "measured": measured, "met": bool(met)}
+    return made | ({} if met else {"reason": reason})

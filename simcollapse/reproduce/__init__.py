@@ -1,0 +1,130 @@
+"""Published figures, computed again: config → simulate → compare with theory and with the claim → draw.
+
+A figure is one or more pictures, each a module with `SCALES` (its configurations), `compute(config)`,
+`compare(data)` and `draw(data)`; `draw` computes nothing, so a picture can be redrawn from its saved data.
+`KNOWN` lists the figures. A new one is a new module and a row there.
+"""
+
+import dataclasses
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import matplotlib as mpl
+import xarray as xr
+from matplotlib.figure import Figure
+
+from simcollapse.checks import check_choice, check_whole
+from simcollapse.data import Table, read_table
+from simcollapse.reproduce import report, style
+from simcollapse.reproduce.claims import Claim
+from simcollapse.reproduce.yi_regimes import paths, phase_map, real_data, regimes
+
+SCALE_NAMES = ("quick", "small", "paper")  # under a minute on two cores; a few minutes; as long as it takes
+
+
+class Picture(Protocol):
+    """One picture of a figure: a module."""
+
+    NAME: str  # stem of its files
+
+    @property
+    def SCALES(self) -> Mapping[str, Any]:  # noqa: N802
+        """Configuration by scale, frozen dataclasses with a field `seed`."""
+        ...
+
+    def compute(self, config: Any) -> xr.Dataset:
+        """Everything that the picture shows, simulation and theory."""
+        ...
+
+    def compare(self, data: xr.Dataset) -> list[Claim]:
+        """The paper's claims against `data`."""
+        ...
+
+    def draw(self, data: xr.Dataset) -> Figure:
+        """The picture of `data`; computes nothing."""
+        ...
+
+
+KNOWN: dict[str, tuple[Any, ...]] = {"yi-regimes": (regimes, phase_map, paths, real_data)}
+
+
+def run(
+    name: str,
+    *,
+    scale: str = "quick",
+    out: str | Path = "results",
+    data: str | Path | None = None,
+    target: str | None = None,
+    columns: Sequence[str] | None = None,
+    drop_missing: bool = False,
+    seed: int = 0,
+) -> list[Claim]:
+    """The claims of a published figure, measured; prints them and saves picture and data of each part.
+
+    Args:
+        name: a key of `KNOWN`, or "all".
+        scale: "quick", "small" or "paper".
+        out: folder for PNG, SVG, NetCDF and the claims as CSV; made if absent.
+        data: CSV or Parquet file to use in place of the embedded real data, with its response `target`;
+            covariates are `columns`, or all others. drop_missing leaves out rows without a value.
+        seed: root of all random numbers.
+
+    Raises:
+        ValueError: an unknown name (the nearest known is named), data without target, or data that no part reads.
+        FileNotFoundError: no such data file.
+    """
+    check_choice("name", name, [*KNOWN, "all"])
+    check_choice("scale", scale, SCALE_NAMES)
+    seed = check_whole("seed", seed, 0)
+    pictures = [p for figure in (KNOWN if name == "all" else [name]) for p in KNOWN[figure]]
+    table = _user_table(data, target, columns, drop_missing)
+    configs = [dataclasses.replace(picture.SCALES[scale], seed=seed) for picture in pictures]
+    if table is not None:
+        if not any(hasattr(config, "table") for config in configs):
+            raise ValueError(f"data is given, but {name!r} reads no real data")
+        configs = [dataclasses.replace(c, table=table) if hasattr(c, "table") else c for c in configs]
+
+    folder, console, started = Path(out), report.console(), time.perf_counter()
+    folder.mkdir(parents=True, exist_ok=True)
+    claims = []
+    for picture, config in zip(pictures, configs, strict=True):
+        begun = time.perf_counter()
+        claims += _one(picture, config, folder, console)
+        console.print(f"[dim]{picture.NAME}: {time.perf_counter() - begun:.0f} s[/dim]\n")
+    report.save_claims(claims, folder / f"{name}-claims.csv")
+    agreeing = sum(claim.agrees for claim in claims)
+    console.print(
+        f"{name} at scale {scale}: {agreeing} of {len(claims)} claims agree, "
+        f"{time.perf_counter() - started:.0f} s; pictures and data in {folder}"
+    )
+    return claims
+
+
+def _user_table(data: Any, target: str | None, columns: Sequence[str] | None, drop_missing: bool) -> Table | None:
+    """The user's own table, read before anything is computed, or None."""
+    if data is not None:
+        if target is None:
+            raise ValueError(f"data needs target, the column to predict, got data={str(data)!r} alone")
+        return read_table(data, target=target, columns=columns, drop_missing=drop_missing)
+    for option, value in (("target", target), ("columns", columns), ("drop_missing", drop_missing)):
+        if value:
+            raise ValueError(f"{option} belongs to data, got {option}={value!r} without it")
+    return None
+
+
+def _one(picture: Any, config: Any, folder: Path, console: Any) -> list[Claim]:
+    data = picture.compute(config)
+    report.save_data(data, folder / f"{picture.NAME}.nc")
+    with mpl.rc_context(style.SETTINGS):
+        figure = picture.draw(data)
+    report.save_figure(figure, folder / picture.NAME)
+    claims = [claim._replace(picture=picture.NAME) for claim in picture.compare(data)]
+    report.print_claims(f"{picture.NAME}: {data.attrs['title']}", claims, console)
+    if data.attrs.get("note"):
+        console.print(data.attrs["note"], markup=False, highlight=False)
+    return claims
+
+
+__all__ = ["KNOWN", "SCALE_NAMES", "Claim", "Picture", "run"]

@@ -1,0 +1,114 @@
+"""A paper's claim against what was measured: agreement is computed from the numbers, never stated.
+
+Each function below makes one claim's row. "Measured" carries two standard errors; what was asked of it stands
+beside it in words.
+"""
+
+from typing import NamedTuple
+
+from scipy import stats
+
+from simcollapse.reproduce.estimates import Estimate
+
+SURE = 3.0  # standard errors that "is below" or "is above" must clear: wrong by chance once in 700
+FALSE_ALARM = 1e-4  # chance that one "never" fails although it is true, whatever the number of comparisons
+
+
+class Claim(NamedTuple):
+    """One row of the table."""
+
+    picture: str
+    statement: str
+    source: str
+    measured: str
+    wanted: str
+    agrees: bool
+    value: float
+    error: float  # one standard error, NaN where the value has none
+
+
+def below(
+    statement: str, source: str, quantity: str, got: Estimate, limit: float, *, percent: bool = False
+) -> Claim:
+    """The quantity is below `limit`, by more than `SURE` standard errors."""
+    agrees = got.value + SURE * got.error < limit
+    return _claim(statement, source, quantity, got, f"below {_number(limit, percent)}", agrees, percent)
+
+
+def above(
+    statement: str, source: str, quantity: str, got: Estimate, limit: float, *, percent: bool = False
+) -> Claim:
+    """The quantity is above `limit`, by more than `SURE` standard errors."""
+    agrees = got.value - SURE * got.error > limit
+    return _claim(statement, source, quantity, got, f"above {_number(limit, percent)}", agrees, percent)
+
+
+def never_above(
+    statement: str,
+    source: str,
+    quantity: str,
+    got: Estimate,
+    limit: float,
+    comparisons: int,
+    *,
+    percent: bool = False,
+) -> Claim:
+    """The worst of so many comparisons does not exceed `limit` by more than chance explains."""
+    z_max = z_limit(comparisons)
+    agrees = got.value - z_max * got.error <= limit
+    wanted = f"no more than {_number(limit, percent)} (beyond {z_max:.1f} standard errors)"
+    return _claim(statement, source, quantity, got, wanted, agrees, percent)
+
+
+def within(
+    statement: str,
+    source: str,
+    quantity: str,
+    got: Estimate,
+    target: float,
+    tolerance: float,
+    *,
+    percent: bool = False,
+) -> Claim:
+    """The quantity lies within `tolerance` of `target` with its two standard errors: too few chains fail too."""
+    agrees = abs(got.value - target) + 2 * got.error <= tolerance
+    wanted = f"{_number(target, percent)} to within {_number(tolerance, percent)}"
+    return _claim(statement, source, quantity, got, wanted, agrees, percent)
+
+
+def largest_z(statement: str, source: str, what: str, z: float, comparisons: int) -> Claim:
+    """Points lie on a line: the largest of so many |z| is no larger than chance explains."""
+    z_max = z_limit(comparisons)
+    measured = f"largest |z| of {comparisons} {what} = {z:.1f}"
+    return Claim("", statement, source, measured, f"below {z_max:.1f}", bool(z < z_max), z, float("nan"))
+
+
+def all_of(statement: str, source: str, what: str, agreeing: int, total: int) -> Claim:
+    """Every case agrees, and there are some."""
+    share = agreeing / total if total else float("nan")
+    measured = f"{agreeing} of {total} {what}"
+    return Claim("", statement, source, measured, "all of them", total > 0 and agreeing == total, share, float("nan"))
+
+
+def z_limit(comparisons: int) -> float:
+    """|z| that the largest of so many comparisons exceeds with chance `FALSE_ALARM` (Bonferroni, two-sided)."""
+    return float(stats.norm.isf(FALSE_ALARM / (2 * comparisons)))
+
+
+def _claim(statement, source, quantity, got, wanted, agrees, percent):
+    measured = f"{quantity} = {with_error(got, percent=percent)}"
+    return Claim("", statement, source, measured, wanted, bool(agrees), got.value, got.error)
+
+
+def with_error(got: Estimate, *, percent: bool = False) -> str:
+    """Value ± two standard errors, both to the same decimal place."""
+    scale = 100 if percent else 1
+    value, error = scale * got.value, 2 * scale * got.error
+    decimals = 1
+    while decimals < 6 and error < 1.0 * 10.0**-decimals:
+        decimals += 1
+    return f"{value:.{decimals}f} ± {error:.{decimals}f}{' %' if percent else ''}"
+
+
+def _number(value, percent):
+    return f"{100 * value:g} %" if percent else f"{value:g}"

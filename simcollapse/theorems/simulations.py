@@ -1,0 +1,90 @@
+"""The simulations that the checks share.
+
+Most of a check's time is compilation, and a program is compiled once for each structure (design, dimension,
+rounds, workflow, kind of verifier, sampling): so checks use these few, at sizes of their own. Chains are
+remembered by their settings: checks of the same chains simulate them once.
+"""
+
+import functools
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from simcollapse import engine
+from simcollapse.tasks import linear_regression
+from simcollapse.verifiers import knowledge_ball
+from simcollapse.workflows import accumulate, accumulate_subsample, replace
+
+DIM = 4  # of every orthogonal and Gaussian design
+ROUNDS = 8
+BLOCK = 128  # chains of a block: another size would be another program
+TRUTH = (1.0, -1.0, 0.5, 2.0)
+LEVEL = (0.5, 0.5, 0.5, 0.5)  # unit vector: the same bias in every direction
+UNEVEN = (0.5, 0.1, -0.7, 0.5)  # unit vector: directions that differ
+
+WORKFLOWS = {"replace": replace, "accumulate": accumulate, "accumulate_subsample": accumulate_subsample}
+
+
+class Chains(NamedTuple):
+    """Whole chains as NumPy arrays in float64."""
+
+    deviation: np.ndarray  # (C, K + 1, D), fit minus knowledge center
+    start: np.ndarray  # (D,), truth minus center
+    squared_error: np.ndarray  # (C, K + 1), |fit - truth|^2
+
+
+def noted(dataset) -> Any:
+    """`dataset`, after checking that no chain froze: a frozen chain follows another law.
+
+    Raises:
+        RuntimeError: some did. The settings of a check must make that negligible.
+    """
+    if dataset.attrs["num_frozen"]:
+        raise RuntimeError(f"{dataset.attrs['num_frozen']} chains froze, so this check says nothing")
+    return dataset
+
+
+@functools.lru_cache(maxsize=32)
+def orthogonal_chains(
+    *,
+    bias: float,
+    radius: float,
+    n_real: int,
+    n_per_round: int,
+    chains: int,
+    seed: int,
+    noise: float = 1.0,
+    direction: tuple[float, ...] = LEVEL,
+    rejected: str = "drop",
+    workflow: str = "replace",
+    rounds: int = ROUNDS,
+    slack: float = 0.0,
+    truth: tuple[float, ...] = TRUTH,
+) -> Chains:
+    """Ball-verified chains on the orthogonal design; sizes are rows per direction.
+
+    bias is the distance from the truth to the center along `direction`, a unit vector. rejected="resample"
+    makes n_per_round the kept count.
+    """
+    dataset = engine.simulate(
+        linear_regression(truth, noise=noise, design="orthogonal"),
+        knowledge_ball(bias=bias, direction=direction, radius=radius, slack=slack),
+        WORKFLOWS[workflow](),
+        n_real=n_real,
+        n_per_round=n_per_round,
+        rounds=rounds,
+        chains=chains,
+        seed=seed,
+        rejected=rejected,
+        record_model=True,
+        block_size=BLOCK,
+        progress=False,
+    )
+    to_center = bias * np.asarray(direction) / np.linalg.norm(direction)
+    error = as_float64(noted(dataset).model_coef) - np.asarray(truth)
+    return Chains(error - to_center, -to_center, (error**2).sum(axis=-1))
+
+
+def as_float64(array) -> np.ndarray:
+    """Values of a result variable, chains leading, in float64."""
+    return np.asarray(array, dtype=np.float64)
