@@ -177,14 +177,16 @@ def step(key: jax.Array, loop: Loop, state: State, count: jax.Array, k: jax.Arra
     seen = workflow.training(keys.for_purpose(key, keys.COLLECT), task, pool, count, loop.limit)
     model, reason = task.fit(keys.for_purpose(key, keys.FIT), seen, state.model)
     reason = jnp.where((reason != ALIVE) & nothing, NOTHING_KEPT, reason).astype(jnp.int32)
-    went_on = state.alive & (reason == ALIVE)
+    was_alive = state.alive
+    went_on = was_alive & (reason == ALIVE)
     state = State(
         model=_select(went_on, model, state.model),
         pool=_select(went_on, pool, state.pool),
         judge=state.judge,
         alive=went_on,
-        reason=jnp.where(state.alive, reason, state.reason),
+        reason=jnp.where(was_alive, reason, state.reason),
     )
+    counts = jax.tree.map(lambda c: jnp.where(was_alive, c, 0), counts)  # a frozen chain judges nothing
     return state, _info(key, loop, state, counts)
 
 

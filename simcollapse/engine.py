@@ -434,6 +434,8 @@ def _dispatch(jobs, devices, root, rounds, common_noise):
     # On CPU two blocks at a time on one device fill the gaps of operations that use a single thread.
     at_once = max(len(devices), 2 if devices[0].platform == "cpu" else len(devices))
 
+    x64 = bool(jax.config.jax_enable_x64)
+
     def run(i):
         job = jobs[i]
         program = job.program
@@ -444,8 +446,9 @@ def _dispatch(jobs, devices, root, rounds, common_noise):
             cell = np.zeros_like(cell)
         batched, shared = _split_leaves(program, position)
         args = (batched, shared, root, cell, chain_number, program.schedule.astype(np.int32))
-        info = _compiled_block(program.loop_static)(*jax.device_put(args, device))
-        return job, jax.tree.map(np.asarray, info)
+        with jax.enable_x64(x64):  # a setting of the calling thread, which this thread does not have
+            info = _compiled_block(program.loop_static)(*jax.device_put(args, device))
+            return job, jax.tree.map(np.asarray, info)
 
     with concurrent.futures.ThreadPoolExecutor(at_once) as pool:
         waiting: list = []

@@ -71,9 +71,9 @@ def vectorised(case: Case, chains: int, rng: np.random.Generator, block: int) ->
 
 
 def block_sizes(case: Case) -> list[int]:
-    """Chains of one block of `vectorised` worth trying: rows of about 0.25, 1, 4 and 16 MiB."""
+    """Chains of one block of `vectorised` worth trying: rows of about 0.25, 1 and 4 MiB."""
     chain_bytes = 8 * case.n * (case.dim + 1 if case.design == "gaussian" else 4)
-    return sorted({max(1, mib * 2**18 // chain_bytes) for mib in (1, 4, 16, 64)})
+    return sorted({max(1, quarters * 2**18 // chain_bytes) for quarters in (1, 4, 16)})
 
 
 def _block(case, chains, rng) -> Outcome:

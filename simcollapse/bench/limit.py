@@ -10,6 +10,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from simcollapse import keys
 from simcollapse.bench.cases import Case
@@ -29,27 +30,28 @@ def best(case: Case, target_s: float) -> tuple[int, int]:
         for batch in sorted(sizes)
         for at_once in ((1, 2) if cpu else (1,))
     }
-    return fastest(candidates, target_s / len(candidates))[0]
+    return fastest(candidates, target_s)
 
 
 def action(case: Case, batch: int, at_once: int, calls: int) -> Action:
     """`calls` calls of the limit program for `batch` chain-rounds each, `at_once` of them at a time."""
     draw = _program(case.n, case.dim, case.design, batch)
     fixed = () if case.design == "gaussian" else _fixed(case.n, case.dim)
-    call_keys = list(jax.random.split(keys.root(0), calls))
+    root = keys.root(0)
     ordered = jax.local_devices()[0].platform != "cpu"  # one queue, so that the last result comes last
 
-    def one_after_another(some_keys) -> None:
-        for key in some_keys:
-            made = draw(key, *fixed)
+    def one_after_another(numbers) -> None:
+        made = None
+        for number in numbers:
+            made = draw(root, np.uint32(number), *fixed)
             if not ordered:
                 jax.block_until_ready(made)
         jax.block_until_ready(made)
 
     if at_once == 1:
-        return Action(lambda: one_after_another(call_keys), batch * calls, calls)
+        return Action(lambda: one_after_another(range(calls)), batch * calls, calls)
     pool = _threads(at_once)
-    shares = [call_keys[i::at_once] for i in range(at_once)]
+    shares = [range(i, calls, at_once) for i in range(at_once)]
     return Action(lambda: list(pool.map(one_after_another, shares)), batch * calls, calls)
 
 
@@ -58,8 +60,8 @@ def _program(n: int, dim: int, design: str, batch: int):
     """The numbers of `batch` chain-rounds, stored; on a fixed design the products that are made of them as well."""
     normals = Case(design, dim, n).normals
 
-    def draw(key):
-        return jax.random.normal(key, (batch, normals), dtype=float)
+    def draw(root, number):
+        return jax.random.normal(jax.random.fold_in(root, number), (batch, normals), dtype=float)
 
     stored = jax.jit(draw)
     if design == "gaussian":
@@ -70,7 +72,7 @@ def _program(n: int, dim: int, design: str, batch: int):
         coef = noise[:, :dim]  # any numbers of this shape do
         return coef @ rows.T, noise @ pairs, noise @ rows
 
-    return lambda key, rows, pairs: products(stored(key), rows, pairs)
+    return lambda root, number, rows, pairs: products(stored(root, number), rows, pairs)
 
 
 @functools.lru_cache(maxsize=2)

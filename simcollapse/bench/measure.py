@@ -1,6 +1,7 @@
 """One case measured: the engine, the NumPy programs and the limit in alternating runs, and what compiling costs."""
 
 import functools
+import time
 from typing import Any
 
 import numpy as np
@@ -11,48 +12,50 @@ from simcollapse.bench.cases import Case
 from simcollapse.bench.scale import Scale
 from simcollapse.bench.timing import Action
 
-LEAST_CHAINS = 128  # several blocks of the least size, so that two threads have work
-MOST_CHAINS = 2**22
 RELATIVE_ERROR = 0.01  # standard error to reach, as a share of the mean squared error
 
 
 def sample_level(case: Case, scale: Scale) -> dict[str, Any]:
     """The engine with every row drawn, against plain NumPy and against the limit of its random numbers."""
+    programs.forget()
     engine, compiled, row = engine_action(case, scale, "sample")
     actions = {"engine": engine, **numpy_actions(case, scale)}
     batch, at_once = limit.best(case, scale.run_s)
     actions["limit"] = timing.sized(
         lambda calls: limit.action(case, batch, at_once, calls), at_once, scale.run_s, least=at_once
     )
-    row |= timed(actions, compiled, scale)
-    row |= {"limit_batch": batch, "limit_at_once": at_once}
-    return row
+    return timed(row, actions, compiled, scale) | {"limit_batch": batch, "limit_at_once": at_once}
 
 
 def exact_in_law(case: Case, scale: Scale) -> dict[str, Any]:
     """The engine with sums drawn directly (no verifier), against its own sample level and plain NumPy."""
+    programs.forget()
     law, compiled, row = engine_action(case, scale, "law")
     sample, compiled_sample, sample_row = engine_action(case, scale, "sample")
     actions = {"engine": law, "sample": sample, **numpy_actions(case, scale)}
-    row |= timed(actions, compiled | compiled_sample, scale)
     row["sample_compile"] = sample_row["compile"]
-    return row
+    return timed(row, actions, compiled | compiled_sample, scale)
 
 
 def engine_action(case: Case, scale: Scale, engine: str) -> tuple[Action, dict, dict[str, Any]]:
-    """The engine's run of wanted length, the programs it uses, and the start of the case's row of results."""
+    """The engine's run of wanted length, the programs it uses, and the start of the case's row of results.
+
+    The block size is the one that the engine chooses for a large experiment; a run is two blocks or more.
+    """
+    block_size = programs.block_size(functools.partial(case.simulate, scale.many_chains, engine=engine))
 
     def make(chains):
-        run = functools.partial(case.simulate, chains, engine=engine)
+        run = functools.partial(case.simulate, chains, engine=engine, block_size=block_size)
         return Action(run, chains * (case.rounds + 1), chains)
 
-    guess = scale.guess_factor * scale.engine_run_s / (case.guessed_round_s * (case.rounds + 1))
-    guess = timing.rounded(guess, LEAST_CHAINS, MOST_CHAINS)
+    begin = time.perf_counter()
     with programs.recorded() as compiled:
-        first_s = timing.seconds(make(guess).run)
-        action = timing.sized(make, guess, scale.engine_run_s, LEAST_CHAINS, MOST_CHAINS)
-        result: Any = action.run()
-        later_s = float(np.median([timing.seconds(make(guess).run) for _ in range(3)]))
+        result = case.simulate(2 * block_size, engine=engine, block_size=block_size)
+    first_s = time.perf_counter() - begin
+    later_s = float(np.median([timing.seconds(make(2 * block_size).run) for _ in range(3)]))
+    guess = 2 * block_size * scale.engine_run_s / later_s
+    action = timing.sized(make, guess, scale.engine_run_s, 2 * block_size)
+    call_s = min(timing.seconds(make(1).run) for _ in range(3))
     error = result["squared_error"].values[:, -1]
     return (
         action,
@@ -66,9 +69,11 @@ def engine_action(case: Case, scale: Scale, engine: str) -> tuple[Action, dict, 
             "verified": case.verified,
             "engine": engine,
             "chains": action.size,
-            "block_size": int(result.attrs["block_size"]),
+            "block_size": block_size,
+            "call_s": call_s,
             "acceptance_rate": float(np.nanmean(result["acceptance_rate"].values[:, 1:])),
             "mean_squared_error": float(error.mean()),
+            "relative_error": RELATIVE_ERROR,
             "chains_for_error": float((error.std(ddof=1) / (RELATIVE_ERROR * error.mean())) ** 2),
             "compile": programs.compile_cost(compiled)
             | {"first_call_s": first_s, "first_call_extra_s": first_s - later_s},
@@ -96,7 +101,7 @@ def numpy_actions(case: Case, scale: Scale) -> dict[str, Action]:
         return make
 
     candidates = {block: vectorised(block)(1) for block in baselines.block_sizes(case)}
-    block, _ = timing.fastest(candidates, scale.run_s)
+    block = timing.fastest(candidates, scale.run_s)
     return {
         "loop": loop(baselines.pseudo_inverse),
         "loop_solve": loop(baselines.solve),
@@ -104,8 +109,8 @@ def numpy_actions(case: Case, scale: Scale) -> dict[str, Action]:
     }
 
 
-def timed(actions: dict[str, Action], compiled: dict, scale: Scale) -> dict[str, Any]:
-    """Rates of all actions, how many times each other one the engine makes, and seconds to a wanted precision.
+def timed(row: dict[str, Any], actions: dict[str, Action], compiled: dict, scale: Scale) -> dict[str, Any]:
+    """`row` with the rates of all actions, the engine's speedup over each, and seconds to `RELATIVE_ERROR`.
 
     Raises:
         RuntimeError: the engine compiled again during the timed runs.
@@ -114,13 +119,17 @@ def timed(actions: dict[str, Action], compiled: dict, scale: Scale) -> dict[str,
     taken = timing.interleaved(actions, scale.repeats)
     again = programs.compilations(compiled) - before
     if again:
-        raise RuntimeError(f"the engine compiled {again} programs again during the timed runs")
-    rates = {name: timing.summary(taken[name], action.work) for name, action in actions.items()}
-    return {
+        raise RuntimeError(f"the engine compiled {again} programs again during the timed runs of {row['case']}")
+    rates: dict[str, Any] = {name: timing.summary(taken[name], action.work) for name, action in actions.items()}
+    for name, action in actions.items():
+        if action.blas_threads:
+            rates[name]["blas_threads"] = action.blas_threads
+    others = [name for name in actions if name != "engine"]
+    chain_rounds = row["chains_for_error"] * (row["rounds"] + 1)
+    return row | {
         "rates": rates,
-        "speedup": {
-            name: timing.speedup(taken, actions, "engine", name) for name in actions if name != "engine"
-        },
+        "speedup": {name: timing.speedup(taken, actions, "engine", name) for name in others},
+        "seconds_to_error": {name: chain_rounds / rates[name]["rate"] for name in actions if name != "limit"},
     }
 
 
@@ -131,6 +140,5 @@ def _with_best_blas(action: Action, scale: Scale) -> Action:
         with threadpoolctl.threadpool_limits(1, user_api="blas"):
             action.run()
 
-    single = action._replace(run=limited)
-    best, _ = timing.fastest({"all": action, "one": single}, scale.run_s)
-    return single if best == "one" else action
+    ways = {"all": action._replace(blas_threads="all"), "one": action._replace(run=limited, blas_threads="one")}
+    return ways[timing.fastest(ways, scale.run_s)]

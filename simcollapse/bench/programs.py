@@ -2,7 +2,7 @@
 
 import contextlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import jax
@@ -11,16 +11,21 @@ from simcollapse import engine
 
 
 class Program(NamedTuple):
-    """One compiled block program and the arguments of its latest block."""
+    """One compiled block program and what compiling it took."""
 
-    static: Any
     jitted: Any
-    args: tuple
+    trace_s: float  # tracing and lowering
+    xla_s: float  # XLA's part
+    block_bytes: int  # arguments, results and scratch of one block; 0 where the backend does not tell
 
 
 @contextlib.contextmanager
 def recorded() -> Iterator[dict[int, Program]]:
-    """The programs that the engine runs inside the `with` block, filled in as it runs them."""
+    """The programs that the engine runs inside the `with` block, each compiled ahead of its first call.
+
+    JAX keeps what is compiled ahead for the calls that follow, so nothing is compiled twice. Programs that were
+    compiled before show no compile time: call `forget` first.
+    """
     seen: dict[int, Program] = {}
     compiled_block = engine._compiled_block
 
@@ -28,7 +33,8 @@ def recorded() -> Iterator[dict[int, Program]]:
         jitted = compiled_block(static)
 
         def run(*args):
-            seen[id(jitted)] = Program(static, jitted, args)
+            if id(jitted) not in seen:
+                seen[id(jitted)] = _compile(jitted, args)
             return jitted(*args)
 
         return run
@@ -40,30 +46,65 @@ def recorded() -> Iterator[dict[int, Program]]:
         engine._compiled_block = compiled_block
 
 
+def block_size(run: Callable[[], object]) -> int:
+    """Chains of one block that the engine would use in `run`, which is stopped at its first block."""
+
+    class Stop(Exception):
+        """Carries the block size out of the engine."""
+
+    def stopping(static):
+        jitted = compiled_block(static)
+
+        def stop(*args):
+            raise Stop(jax.tree.leaves(jax.eval_shape(jitted, *args))[0].shape[0])
+
+        return stop
+
+    compiled_block = engine._compiled_block
+    engine._compiled_block = stopping
+    try:
+        run()
+    except Stop as stop:
+        return stop.args[0]
+    finally:
+        engine._compiled_block = compiled_block
+    raise RuntimeError("the engine ran without asking for a block's program")
+
+
+def forget() -> None:
+    """Drop everything compiled so far, so that the next run compiles as in a fresh process."""
+    jax.clear_caches()
+
+
 def compilations(programs: dict[int, Program]) -> int:
     """How many shapes or devices the programs were compiled for so far."""
     return sum(program.jitted._cache_size() for program in programs.values())
 
 
 def compile_cost(programs: dict[int, Program]) -> dict[str, float]:
-    """Seconds to trace and to compile the programs anew, ahead of time, and bytes that running them takes."""
-    trace_s = xla_s = 0.0
-    num_bytes = 0
-    for program in programs.values():
-        fresh = engine._compiled_block.__wrapped__(program.static)  # past the cache, so that it is traced again
-        begin = time.perf_counter()
-        lowered = fresh.lower(*program.args)
-        lowered_at = time.perf_counter()
-        compiled = lowered.compile()
-        trace_s += lowered_at - begin
-        xla_s += time.perf_counter() - lowered_at
-        memory = compiled.memory_analysis()
-        if memory is not None:  # not every backend tells
-            num_bytes += memory.argument_size_in_bytes + memory.output_size_in_bytes + memory.temp_size_in_bytes
-    return {"compile_s": trace_s + xla_s, "trace_s": trace_s, "xla_s": xla_s, "block_bytes": num_bytes}
+    """Seconds to trace and compile the programs, and bytes that running a block takes."""
+    every = list(programs.values())
+    return {
+        "compile_s": sum(p.trace_s + p.xla_s for p in every),
+        "trace_s": sum(p.trace_s for p in every),
+        "xla_s": sum(p.xla_s for p in every),
+        "block_bytes": max((p.block_bytes for p in every), default=0),
+    }
 
 
 def peak_device_bytes() -> int | None:
     """Most device memory in use so far, where the backend counts it (GPU, TPU)."""
     stats = jax.local_devices()[0].memory_stats() or {}
     return stats.get("peak_bytes_in_use")
+
+
+def _compile(jitted, args) -> Program:
+    begin = time.perf_counter()
+    lowered = jitted.lower(*args)
+    lowered_at = time.perf_counter()
+    compiled = lowered.compile()
+    done = time.perf_counter()
+    memory = compiled.memory_analysis()
+    parts = ("argument_size_in_bytes", "output_size_in_bytes", "temp_size_in_bytes")
+    num_bytes = sum(getattr(memory, part, 0) for part in parts)
+    return Program(jitted, lowered_at - begin, done - lowered_at, num_bytes)

@@ -24,8 +24,8 @@ def collect(scale: Scale, say: Callable[[str], None] = lambda _: None) -> dict[s
     """Everything measured at `scale`; `say` is told what comes next."""
     say("warming up")
     cases.Case("gaussian", 2, 100).simulate(16)  # starting JAX belongs to no case
-    sample_cases, skipped = cases.grid(scale.dims, scale.ns, verified=True)
-    law_cases, law_skipped = cases.grid(scale.law_dims, scale.law_ns, verified=False)
+    sample_cases, skipped = cases.grid(scale.dims, scale.ns, True, scale.designs)
+    law_cases, law_skipped = cases.grid(scale.law_dims, scale.law_ns, False, scale.law_designs)
     skipped += [item for item in law_skipped if item not in skipped]
     report: dict[str, Any] = {"schema": SCHEMA, "scale": scale.name, "setting": setting(), "skipped": skipped}
     report["sample"] = _each(sample_cases, measure.sample_level, "every row drawn", scale, say)

@@ -14,8 +14,10 @@ class Scale:
     name: str
     dims: tuple[int, ...]
     ns: tuple[int, ...]
+    designs: tuple[str, ...]
     law_dims: tuple[int, ...]
     law_ns: tuple[int, ...]
+    law_designs: tuple[str, ...]
     run_s: float  # of one run of a baseline or of the limit
     engine_run_s: float  # of one run of the engine; longer, since a call has a fixed cost
     repeats: int = LEAST_REPEATS
@@ -23,19 +25,21 @@ class Scale:
     device_counts: tuple[int, ...] = ()
 
     @property
-    def guess_factor(self) -> int:
-        """A GPU or TPU needs more chains for a run of the same length."""
-        return 1 if jax.local_devices()[0].platform == "cpu" else 64
+    def many_chains(self) -> int:
+        """Chains of an experiment large enough that the engine takes the block size it likes best."""
+        return 2**16 if jax.local_devices()[0].platform == "cpu" else 2**19
 
 
 FULL = Scale(
     name="full",
     dims=(1, 10, 100),
     ns=(100, 1000),
+    designs=("gaussian", "fixed"),
     law_dims=(1, 10, 100),
     law_ns=(100, 1000),
+    law_designs=("gaussian", "fixed"),
     run_s=0.15,
-    engine_run_s=0.4,
+    engine_run_s=0.5,
     block_sizes=(16, 32, 64, 128, 256, 512, 1024, 4096),
     device_counts=(1, 2, 4),
 )
@@ -43,10 +47,10 @@ QUICK = Scale(
     name="quick",
     dims=(10,),
     ns=(100,),
+    designs=("gaussian", "fixed"),
     law_dims=(10,),
     law_ns=(1000,),
+    law_designs=("gaussian",),
     run_s=0.05,
     engine_run_s=0.1,
-    block_sizes=(32, 128, 512),
-    device_counts=(1, 2),
 )

@@ -25,20 +25,22 @@ def block_sizes(scale: Scale) -> list[dict[str, Any]]:
     """Rate and cost of compiling by block size, all sizes in alternating runs of the same chains."""
     rows = []
     for case in SWEPT:
-        auto, _, start = measure.engine_action(case, scale, "sample")
-        chains = max(auto.size, 2 * max(scale.block_sizes, default=0))
-        actions, costs = {}, {}
-        for size in sorted({*scale.block_sizes, start["block_size"]}):
+        programs.forget()
+        auto, compiled, start = measure.engine_action(case, scale, "sample")
+        chosen = start["block_size"]
+        chains = max(auto.size, 2 * chosen, 2 * max(scale.block_sizes))
+        actions, costs = {}, {chosen: programs.compile_cost(compiled)}
+        for size in sorted({*scale.block_sizes, chosen}):
             run = functools.partial(case.simulate, chains, block_size=size)
             with programs.recorded() as compiled:
                 run()
             actions[str(size)] = Action(run, chains * (case.rounds + 1), chains)
-            costs[str(size)] = programs.compile_cost(compiled)
+            costs.setdefault(size, programs.compile_cost(compiled))
         taken = timing.interleaved(actions, scale.repeats)
         rows += [
-            {"case": case.name, "block_size": int(size), "chosen": int(size) == start["block_size"]}
+            {"case": case.name, "block_size": int(size), "chosen": int(size) == chosen}
             | timing.summary(taken[size], actions[size].work)
-            | costs[size]
+            | costs[int(size)]
             for size in actions
         ]
     return rows
@@ -68,8 +70,7 @@ def on_devices(count: int, run_s: float, repeats: int) -> dict[str, Any]:
     def make(chains):
         return Action(functools.partial(run, chains), chains * (SCALED.rounds + 1), chains)
 
-    guess = run_s / (SCALED.guessed_round_s * (SCALED.rounds + 1))
-    action = timing.sized(make, int(guess), run_s, 8 * SCALED_BLOCK)
+    action = timing.sized(make, 1, run_s, 8 * SCALED_BLOCK)
     taken = timing.interleaved({"engine": action}, repeats)["engine"]
     bits = run(8 * SCALED_BLOCK)["squared_error"].values.tobytes()
     return {

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,6 +15,7 @@ class Action(NamedTuple):
     run: Callable[[], object]
     work: int  # chain-rounds (or numbers) that one run makes
     size: int = 0  # what the maker of the action was given: chains, …
+    blas_threads: str = ""  # "one" or "all", where it uses BLAS
 
 
 def seconds(run: Callable[[], object]) -> float:
@@ -55,7 +56,7 @@ def speedup(taken: dict[str, np.ndarray], actions: dict[str, Action], fast: str,
 
 
 def sized(
-    make: Callable[[int], Action], size: int, target_s: float, least: int = 1, most: int = 2**20
+    make: Callable[[int], Action], size: float, target_s: float, least: int = 1, most: int = 2**24
 ) -> Action:
     """The action made for a size whose run takes about `target_s` seconds, already run.
 
@@ -63,6 +64,7 @@ def sized(
     its first run may compile.
     """
     size = rounded(size, least, most)
+    action = make(size)
     for _ in range(6):
         action = make(size)
         action.run()
@@ -74,14 +76,16 @@ def sized(
     return action
 
 
-def fastest(candidates: dict, target_s: float):
-    """The key of the action with the most work per second: one warm-up run, then the best of three."""
-    rates = {}
-    for key, action in candidates.items():
+def fastest(candidates: dict[Any, Action], target_s: float) -> Any:
+    """The key of the action with the most work per second: after a warm-up run, the best of one to five."""
+
+    def rate(action):
         action.run()
-        times = max(1, int(target_s / max(seconds(action.run), 1e-9) / 3))
-        rates[key] = action.work / min(seconds(action.run) for _ in range(min(times, 3)))
-    return max(rates, key=rates.__getitem__), rates
+        first = seconds(action.run)
+        more = int(np.clip(target_s / first, 0, 4))
+        return action.work / min([first, *(seconds(action.run) for _ in range(more))])
+
+    return max(candidates, key=lambda key: rate(candidates[key]))
 
 
 def rounded(size: float, least: int, most: int) -> int:

@@ -19,7 +19,7 @@ class Homoscedasticity(NamedTuple):
     statement: str
 
 
-def homoscedasticity(X: ArrayLike, y: ArrayLike) -> Homoscedasticity:  # noqa: N803
+def homoscedasticity(X: ArrayLike, y: ArrayLike) -> Homoscedasticity:
     """Koenker's studentised Breusch-Pagan test: does the variance of y given X depend linearly on X?
 
     With e the least-squares residuals of y on (1, X), the statistic is N R² of the regression of e² on (1, X):
@@ -34,7 +34,7 @@ def homoscedasticity(X: ArrayLike, y: ArrayLike) -> Homoscedasticity:  # noqa: N
 
     Source: Koenker, A note on studentizing a test for heteroscedasticity, J. Econometrics 17 (1981).
     """
-    X, y = np.asarray(X, dtype=float), np.asarray(y, dtype=float)  # noqa: N806
+    X, y = np.asarray(X, dtype=float), np.asarray(y, dtype=float)
     if X.ndim != 2 or y.shape != X.shape[:1]:
         raise ValueError(f"X and y must have shapes (N, D) and (N,), got {X.shape} and {y.shape}")
     rows, dim = X.shape

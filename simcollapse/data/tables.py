@@ -64,7 +64,9 @@ def read_table(
         _check_column(name, frame, file)
     chosen = [str(c) for c in frame.columns if c != target] if columns is None else list(columns)
     if target in chosen or len(set(chosen)) < len(chosen) or not chosen:
-        raise ValueError(f"columns must name one or more covariates, each once and not the target, got {chosen}")
+        raise ValueError(
+            f"columns must name one or more covariates, each once and not the target, got {chosen}"
+        )
     used = [*chosen, target]
     numbers = np.column_stack([_numeric(frame[name], name, file) for name in used])
     numbers, left_out = _complete(numbers, used, file, drop_missing)
@@ -73,7 +75,9 @@ def read_table(
             f"{file.name} must have at least {len(chosen) + 3} complete rows to fit {len(chosen)} covariates "
             f"and an intercept, got {len(numbers)}"
         )
-    return Table(numbers[:, :-1], numbers[:, -1], tuple(chosen), f"{file.name}, {len(numbers)} rows{left_out}", target)
+    return Table(
+        numbers[:, :-1], numbers[:, -1], tuple(chosen), f"{file.name}, {len(numbers)} rows{left_out}", target
+    )
 
 
 def standardise(table: Table) -> Table:
@@ -85,7 +89,9 @@ def standardise(table: Table) -> Table:
     spread = table.X.std(axis=0)
     constant = spread <= 1e-12 * np.abs(table.X).max(axis=0)  # rounding of a mean leaves about 1e-16
     if constant.any():
-        raise ValueError(f"column {table.names[int(constant.argmax())]!r} is the same in every row; leave it out")
+        raise ValueError(
+            f"column {table.names[int(constant.argmax())]!r} is the same in every row; leave it out"
+        )
     return table._replace(X=(table.X - table.X.mean(axis=0)) / spread)
 
 
@@ -93,7 +99,7 @@ def _diabetes() -> Table:
     from sklearn.datasets import load_diabetes  # slow to import, needed only here
 
     bundle = load_diabetes(scaled=False)
-    X, y = np.asarray(bundle["data"], dtype=float), np.asarray(bundle["target"], dtype=float)  # noqa: N806
+    X, y = np.asarray(bundle["data"], dtype=float), np.asarray(bundle["target"], dtype=float)
     source = f"diabetes, {len(X)} rows, bundled with scikit-learn (Efron, Hastie, Johnstone, Tibshirani 2004)"
     return Table(X, y, tuple(bundle["feature_names"]), source, "disease progression")
 
@@ -103,7 +109,11 @@ KNOWN: dict[str, Callable[[], Table]] = {"diabetes": _diabetes}
 
 def _read(file: Path) -> pd.DataFrame:
     endings = [s.lower() for s in file.suffixes]
-    ending = endings[-2] if len(endings) > 1 and endings[-1] in (".gz", ".bz2", ".xz", ".zip") else "".join(endings[-1:])
+    ending = (
+        endings[-2]
+        if len(endings) > 1 and endings[-1] in (".gz", ".bz2", ".xz", ".zip")
+        else "".join(endings[-1:])
+    )
     if ending not in _READERS:
         raise ValueError(f"a table must end in {' or '.join(_READERS)}, got {file.name}")
     try:
@@ -134,7 +144,9 @@ def _numeric(column: pd.Series, name: str, file: Path) -> np.ndarray:
     return numbers.to_numpy(dtype=float)
 
 
-def _complete(numbers: np.ndarray, names: list[str], file: Path, drop_missing: bool) -> tuple[np.ndarray, str]:
+def _complete(
+    numbers: np.ndarray, names: list[str], file: Path, drop_missing: bool
+) -> tuple[np.ndarray, str]:
     """Rows without a missing value, and a note on how many were left out."""
     infinite = np.argwhere(np.isinf(numbers))
     if len(infinite):

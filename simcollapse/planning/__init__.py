@@ -7,7 +7,10 @@ print(made.regime, made.best_round, made.mse_best)
 print_plan(made)
 """
 
-from simcollapse.planning.pipeline import Pipeline, describe
+from simcollapse.planning.description import describe
+from simcollapse.planning.draw import draw
+from simcollapse.planning.pipeline import Pipeline
 from simcollapse.planning.planner import REGIMES, Plan, plan
+from simcollapse.planning.report import as_dict, print_plan
 
-__all__ = ["REGIMES", "Pipeline", "Plan", "describe", "plan"]
+__all__ = ["REGIMES", "Pipeline", "Plan", "as_dict", "describe", "draw", "plan", "print_plan"]

@@ -6,6 +6,7 @@ for a verifier that was trained on a sample, the mean over such verifiers too. A
 sigma^2/n I, as on the orthogonal design.
 """
 
+import dataclasses
 import math
 from typing import NamedTuple
 
@@ -20,6 +21,7 @@ from theory.workflows import linear_regression as unverified
 _VERIFIER_NODES = 16  # Gauss-Hermite over the bias of a trained verifier; 12 and 24 agree to 1e-6 for m >= 2
 _STATIONARY_ROUNDS = 60
 _FEW_KEPT = 1000.0  # above, E[1/K] is 1/E[K] to a part in a thousand
+_BOUNDS = np.geomspace(0.1, 4.5, 60)  # in noise standard deviations: accepting 8 % to all but 1e-5
 _LINEAR_ROUNDS = 3000  # enough for any rate but that of a verifier that hardly rejects
 
 
@@ -64,7 +66,9 @@ def _chain(pipeline: Pipeline, rounds: int) -> Exact:
         nodes, weights = roots_hermitenorm(_VERIFIER_NODES)
         bias = nodes * pipeline.noise / math.sqrt(pipeline.trained_on)
         weights = pipeline.dim * weights / weights.sum()
-        method = f"exact chain by quadrature, averaged over verifiers trained on {pipeline.trained_on} samples"
+        method = (
+            f"exact chain by quadrature, averaged over verifiers trained on {pipeline.trained_on} samples"
+        )
     law = kc.chain_law_exact(
         sigma=pipeline.noise,
         n_real=pipeline.n_real,
@@ -186,6 +190,36 @@ def _linear_table(pipeline: Pipeline, rounds: int, spread: float | None) -> np.n
     # The bias adds a quadratic form; its mean over an isotropic law is its mean over the axes.
     along = [kc.fixed_design_trajectory(**arguments, verifier_bias=axis) for axis in np.eye(pipeline.dim)]
     return noise + squared * (np.mean(along, axis=0) - noise)
+
+
+def best_bound(pipeline: Pipeline) -> tuple[float, float, float] | None:
+    """The bound (radius + slack) that serves best with this bias, its best round and error there; linearised.
+
+    Orthogonal design, `replace`, equal rounds; None elsewhere and without bias, where the narrowest is best.
+    """
+    simple = pipeline.design == "orthogonal" and pipeline.workflow == "replace" and pipeline.verified
+    if (
+        not simple
+        or pipeline.bias_squared == 0
+        or np.any(pipeline.counts(pipeline.rounds) != pipeline.last_count)
+    ):
+        return None
+    tried = []
+    for bound in pipeline.noise * _BOUNDS:
+        other = dataclasses.replace(pipeline, radius=bound, slack=0.0)
+        arguments = {
+            "dim": pipeline.dim,
+            "sigma": pipeline.noise,
+            "n_real": pipeline.n_real,
+            "bound": bound,
+            "verifier_bias": math.sqrt(pipeline.bias_squared),
+            "n_per_round": float(_kept(other, np.array([pipeline.last_count]))[0]),
+        }
+        tried.append(
+            (kc.best_mse(**arguments, integer=True), kc.best_integer_round(**arguments), float(bound))
+        )
+    error, round, bound = min(tried)
+    return bound, round, error
 
 
 def limit(pipeline: Pipeline) -> tuple[float | None, str]:

@@ -14,6 +14,9 @@ _EXACT_SECONDS = 2.5  # spent at most on following the exact chain beyond the cu
 _DELTA_ROUNDS = 60  # followed by a form that costs about 30 ms a round
 
 
+LINEARISED = "closed form linearised at the center"
+
+
 class Forecast(NamedTuple):
     """Expected errors of rounds 0..H, H >= K, and what is known beyond."""
 
@@ -53,13 +56,22 @@ def forecast(pipeline: Pipeline, *, chains: int | None, seed: int) -> Forecast:
     if exact is not None:
         silent = np.zeros_like(exact.mse)
         return Forecast(
-            exact.mse, silent, "exact", exact.method, None, tail=linear, check=None, empty=exact.empty, **common
+            exact.mse,
+            silent,
+            "exact",
+            exact.method,
+            None,
+            tail=linear,
+            check=None,
+            empty=exact.empty,
+            **common,
         )
     chains_run = simulated.run(pipeline, chains=affordable, seed=seed) if affordable >= 2 else None
     if pipeline.design == "table" and pipeline.workflow == "replace":
         wanted = int(np.clip(horizon, pipeline.rounds, max(_DELTA_ROUNDS, pipeline.rounds)))
         error = closed_form.table_curve(pipeline, wanted)
         method = "closed form for the table's rows, to first order in 1/samples"
+        method = method if pipeline.trained_on is None else LINEARISED
         return _approximate(error, method, linear, chains_run, common)
     if chains_run is not None:
         method = f"{len(chains_run.error)} simulated chains"
@@ -74,14 +86,25 @@ def forecast(pipeline: Pipeline, *, chains: int | None, seed: int) -> Forecast:
             f"this pipeline has no closed form and {simulated.FEWEST_CHAINS} simulated chains of it would take "
             "too long; use fewer samples or rounds, or give chains to wait for it"
         )
-    if _gaussian(pipeline) and (delta := closed_form.gaussian_delta_curve(pipeline, pipeline.rounds)) is not None:
+    if (
+        _gaussian(pipeline)
+        and (delta := closed_form.gaussian_delta_curve(pipeline, pipeline.rounds)) is not None
+    ):
         return _approximate(delta, "closed form to first order in 1/samples", linear, None, common)
-    return _approximate(linear[: pipeline.rounds + 1], "closed form linearised at the center", linear, None, common)
+    return _approximate(linear[: pipeline.rounds + 1], LINEARISED, linear, None, common)
 
 
 def _approximate(error, method, linear, check, common) -> Forecast:
     return Forecast(
-        error, np.zeros_like(error), "approximation", method, None, tail=linear, check=check, empty=0.0, **common
+        error,
+        np.zeros_like(error),
+        "approximation",
+        method,
+        None,
+        tail=linear,
+        check=check,
+        empty=0.0,
+        **common,
     )
 
 

@@ -8,10 +8,13 @@ import numpy as np
 from scipy import stats
 
 from simcollapse.checks import check_whole
-from simcollapse.planning.forecast import Forecast, forecast
-from simcollapse.planning.pipeline import Pipeline, describe
+from simcollapse.planning import closed_form
+from simcollapse.planning.description import describe
+from simcollapse.planning.forecast import LINEARISED, Forecast, forecast
+from simcollapse.planning.pipeline import Pipeline
 
 REGIMES = ("improves", "plateaus", "reverses", "degrades")
+WORTH_SAYING = 0.95  # of the best error, below which another radius is mentioned
 _SAME = 1e-9  # relative; closer errors are equal
 
 
@@ -34,7 +37,9 @@ class Plan:
     mse_limit: float | None  # None: unknown
     bias_squared: float
     worth: float  # real samples whose fit is as good as the best round
-    reversal_chance: float | None  # that a verifier so trained ends up worse than the start; None where not known
+    reversal_chance: (
+        float | None
+    )  # that a verifier so trained ends up worse than the start; None where not known
     curve: np.ndarray  # (K+1,)
     std_error: np.ndarray  # (K+1,), 0 where nothing was simulated
     linear: np.ndarray | None  # (K+1,), the form linearised at the center
@@ -67,7 +72,7 @@ def plan(*, chains: int | None = None, seed: int = 0, **description: Any) -> Pla
     curve's rounds the schedule's last count goes on.
 
     Args:
-        chains: simulated chains where they are needed; None for what a few seconds allow.
+        chains: simulated chains where they are needed; None for what a few seconds allow, 0 for none.
         seed: of the simulation.
 
     Raises:
@@ -75,7 +80,7 @@ def plan(*, chains: int | None = None, seed: int = 0, **description: Any) -> Pla
     """
     pipeline = describe(**description)
     if chains is not None:
-        chains = check_whole("chains", chains, 2)
+        chains = check_whole("chains", chains, 0)
     seen = forecast(pipeline, chains=chains, seed=check_whole("seed", seed, 0))
     start = float(seen.error[0])
     gain = _gains(seen)
@@ -84,7 +89,7 @@ def plan(*, chains: int | None = None, seed: int = 0, **description: Any) -> Pla
     regime = _regime(seen, best, start)
     mse_best = _at(seen, best)
     shown = slice(0, pipeline.rounds + 1)
-    linear = None if seen.linear is None else seen.linear[shown]
+    linear = None if seen.linear is None or seen.method == LINEARISED else seen.linear[shown]
     made = Plan(
         pipeline=pipeline,
         regime=regime,
@@ -105,14 +110,14 @@ def plan(*, chains: int | None = None, seed: int = 0, **description: Any) -> Pla
         method=seen.method,
         sources={
             "curve": seen.source,
-            "mse_now": seen.source,
+            "mse_now": "exact" if _start_known(pipeline, seen) else seen.source,
             "best_round": best.source,
             "mse_best": best.source,
             "mse_limit": seen.limit_source,
             "latest_safe_round": safe.source,
         },
-        std_errors=_std_errors(seen, best),
-        notes=_notes(pipeline, seen, best, safe),
+        std_errors=_std_errors(pipeline, seen, best),
+        notes=(*_notes(pipeline, seen, best, safe), *_advice(pipeline, mse_best)),
     )
     return dataclasses.replace(made, explanation=explain(made))
 
@@ -134,14 +139,23 @@ def _best(pipeline: Pipeline, seen: Forecast, gain: bool) -> _Turn:
     if not gain:
         return _Turn(0.0, seen.source)
     lowest = int(np.argmin(seen.error))
-    endless = pipeline.verified and pipeline.bias_squared == 0
-    if endless and seen.limit is not None and seen.limit <= seen.error.min() * (1 + 1e-6):
+    if _endless(pipeline, seen):
         return _Turn(math.inf, seen.limit_source)
     if lowest < len(seen.error) - 1:
         return _Turn(float(lowest), seen.source)
     if seen.tail is not None and lowest < (later := int(np.argmin(seen.tail))) < len(seen.tail) - 1:
         return _Turn(float(later), "approximation")
     return _Turn(float(lowest), "lower bound")
+
+
+def _endless(pipeline: Pipeline, seen: Forecast) -> bool:
+    """Whether the error falls for ever: to the noise alone, or to the bias as rounds grow."""
+    if seen.limit is None or (pipeline.bias_squared > 0 and not math.isinf(pipeline.last_count)):
+        return False
+    if pipeline.unlimited and pipeline.bias_squared > 0:
+        return False
+    followed = seen.error if seen.tail is None else np.concatenate([seen.error, seen.tail[len(seen.error) :]])
+    return seen.limit <= followed.min() * (1 + 1e-6)
 
 
 def _latest_safe(seen: Forecast, gain: bool, start: float) -> _Turn:
@@ -190,10 +204,15 @@ def _range(seen: Forecast, best: _Turn) -> tuple[float, float]:
     return float(alike[0]), float(alike[-1])
 
 
-def _std_errors(seen: Forecast, best: _Turn) -> dict[str, float]:
+def _start_known(pipeline: Pipeline, seen: Forecast) -> bool:
+    """Whether round 0 of the curve is exact, which simulated chains are corrected to."""
+    return seen.source != "approximation" and pipeline.population is None
+
+
+def _std_errors(pipeline: Pipeline, seen: Forecast, best: _Turn) -> dict[str, float]:
     if seen.chains is None:
         return {}
-    out = {"mse_now": float(seen.std_error[0])}
+    out = {} if _start_known(pipeline, seen) else {"mse_now": float(seen.std_error[0])}
     if best.round < len(seen.error):
         out["mse_best"] = float(seen.std_error[int(best.round)])
     return out
@@ -211,9 +230,14 @@ def explain(made: Plan) -> str:
     """One sentence on what happens and why."""
     pipeline, now = made.pipeline, made.mse_now
     if made.regime == "improves":
+        if made.bias_squared > 0:
+            return (
+                "More rounds always help: they grow, so their noise vanishes and the error falls to the square of the "
+                "verifier's bias."
+            )
         return (
-            "Every round helps, however many: the verifier has no bias, so the error falls to the noise that a "
-            "round's own samples leave."
+            "More rounds always help: the verifier has no bias, so the error falls to the noise that the rounds' own "
+            "samples leave."
         )
     if made.regime == "plateaus" and made.best_round == 0:
         return "Nothing changes: a round neither adds noise nor removes any."
@@ -229,7 +253,8 @@ def explain(made: Plan) -> str:
         )
     if made.regime == "reverses":
         end = made.latest_safe_round
-        turn = f"after round {end:.0f}" if made.sources["latest_safe_round"] != "lower bound" else "much later"
+        least = "at least " if made.sources["latest_safe_round"] == "lower bound" else ""
+        turn = f"after {least}round {end:.0f}"
         why = _reason_of_loss(made)
         return (
             f"Retraining helps at first, most at {stop}, and then hurts: {turn} the model is worse than the fit on "
@@ -239,7 +264,8 @@ def explain(made: Plan) -> str:
         bounded = made.mse_limit is not None and math.isfinite(made.mse_limit)
         grows = "levels off above the fit on real data" if bounded else "grows without end"
         return f"Keep the fit on real data: without a verifier rounds only add noise, and the error {grows}."
-    if made.mse_limit is not None and made.mse_limit - made.bias_squared >= now * (1 - 1e-6):
+    noise = 0.0 if made.mse_limit is None else made.mse_limit - made.bias_squared
+    if noise >= max(now * (1 - 1e-6), made.bias_squared):
         return (
             "Keep the fit on real data: rounds are so small that the noise they add outweighs what the verifier "
             "removes."
@@ -259,7 +285,9 @@ def _reason_of_loss(made: Plan) -> str:
 def _notes(pipeline: Pipeline, seen: Forecast, best: _Turn, safe: _Turn) -> tuple[str, ...]:
     notes = []
     if pipeline.verified and np.ndim(pipeline.bias) == 0 and pipeline.bias:
-        where = "is a shift of every prediction" if pipeline.population is not None else "lies along the diagonal"
+        where = (
+            "is a shift of every prediction" if pipeline.population is not None else "lies along the diagonal"
+        )
         if pipeline.dim > 1 and (pipeline.population is not None or pipeline.design == "orthogonal"):
             notes.append(f"the bias, given as one number, {where}; give a vector to place it elsewhere")
     if np.ndim(pipeline.n_per_round) == 1:
@@ -283,6 +311,19 @@ def _notes(pipeline: Pipeline, seen: Forecast, best: _Turn, safe: _Turn) -> tupl
         elif turn.source == "approximation" and turn.round >= len(seen.error) and math.isfinite(turn.round):
             notes.append(f"the {name} round lies beyond the curve and is approximate")
     return tuple(notes)
+
+
+def _advice(pipeline: Pipeline, mse_best: float) -> tuple[str, ...]:
+    """What another radius would do, where that is worth saying."""
+    other = closed_form.best_bound(pipeline)
+    if other is None or not other[2] < WORTH_SAYING * mse_best:
+        return ()
+    bound, round, error = other
+    words = "wider" if bound > pipeline.bound else "narrower"
+    return (
+        f"a {words} verifier would serve better: with radius + slack near {bound:.2g} the error at round {round:.0f} "
+        f"would be about {error:.3g} (linearised)",
+    )
 
 
 def _checked(seen: Forecast) -> str:

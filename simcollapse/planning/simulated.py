@@ -29,7 +29,8 @@ class Simulated(NamedTuple):
 
     @property
     def std_error(self) -> np.ndarray:
-        return self.error.std(axis=0, ddof=1) / math.sqrt(len(self.error))
+        spread = self.error.std(axis=0, ddof=1) / math.sqrt(len(self.error))
+        return np.where(spread > 1e-12 * self.mean, spread, 0)  # rounding, where all chains are equal
 
     def difference(self, first: int) -> tuple[np.ndarray, np.ndarray]:
         """Mean and standard error of each round's error minus that of round `first`, within chains."""

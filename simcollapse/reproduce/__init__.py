@@ -30,7 +30,7 @@ class Picture(Protocol):
     NAME: str  # stem of its files
 
     @property
-    def SCALES(self) -> Mapping[str, Any]:  # noqa: N802
+    def SCALES(self) -> Mapping[str, Any]:
         """Configuration by scale, frozen dataclasses with a field `seed`."""
         ...
 
@@ -102,7 +102,9 @@ def run(
     return claims
 
 
-def _user_table(data: Any, target: str | None, columns: Sequence[str] | None, drop_missing: bool) -> Table | None:
+def _user_table(
+    data: Any, target: str | None, columns: Sequence[str] | None, drop_missing: bool
+) -> Table | None:
     """The user's own table, read before anything is computed, or None."""
     if data is not None:
         if target is None:

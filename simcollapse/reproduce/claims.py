@@ -87,7 +87,9 @@ def all_of(statement: str, source: str, what: str, agreeing: int, total: int) ->
     """Every case agrees, and there are some."""
     share = agreeing / total if total else float("nan")
     measured = f"{agreeing} of {total} {what}"
-    return Claim("", statement, source, measured, "all of them", total > 0 and agreeing == total, share, float("nan"))
+    return Claim(
+        "", statement, source, measured, "all of them", total > 0 and agreeing == total, share, float("nan")
+    )
 
 
 def z_limit(comparisons: int) -> float:

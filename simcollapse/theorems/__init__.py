@@ -1,0 +1,190 @@
+"""The registry of checked statements: what is known about retraining, and how this program sees that it holds.
+
+    simcollapse theorems                  every statement against a simulation
+    simcollapse theorems --self-test      every check with an error planted, which it must catch
+
+Each entry names an independent simulation and an error. A later entry adds a module or a function, and a
+line below. Here, and nowhere in the simulator, `simcollapse` and `theory` meet.
+"""
+
+import json
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import rich.console
+import rich.table
+
+from simcollapse.checks import nearest
+from simcollapse.theorems import (
+    accumulate,
+    contraction,
+    designs,
+    engine,
+    exact_chain,
+    noise,
+    stopping,
+    truncated_normal,
+    workflows,
+)
+from simcollapse.theorems.theorem import Configuration, Outcome, Theorem, checked
+
+KNOWN: dict[str, Theorem] = {
+    theorem.name: theorem
+    for theorem in (
+        truncated_normal.MOMENTS,
+        contraction.ONE_ROUND,
+        contraction.RATE_THEOREM,
+        contraction.DECAY,
+        exact_chain.EXACT,
+        exact_chain.RANDOM_COUNT,
+        exact_chain.BOUND,
+        stopping.LIMIT,
+        stopping.BEST,
+        stopping.REGIMES,
+        stopping.REVERSAL,
+        stopping.WORTH,
+        accumulate.RECURSION,
+        accumulate.POWER_LAW,
+        accumulate.SUBSAMPLE,
+        designs.POPULATION,
+        designs.FIXED,
+        workflows.GROWTH,
+        workflows.PLATEAU,
+        workflows.FRESH,
+        workflows.SUBSAMPLE,
+        noise.ALONE,
+        noise.VERIFIED,
+        engine.ENGINES,
+        engine.INFINITE,
+        engine.SCALE,
+        engine.ROTATION,
+    )
+}
+
+
+def run(names: Iterable[str] | None = None, *, on_outcome: Callable[[Outcome], Any] | None = None) -> list[Outcome]:
+    """Outcomes of the named theorems, of all when None; `on_outcome` is called after each.
+
+    Raises:
+        ValueError: an unknown name; names the nearest known one.
+    """
+    return _check(names, planted=False, on_outcome=on_outcome)
+
+
+def self_test(
+    names: Iterable[str] | None = None, *, on_outcome: Callable[[Outcome], Any] | None = None
+) -> list[Outcome]:
+    """As `run`, with each theorem's error planted: an outcome is good when its check caught the error.
+
+    Raises:
+        ValueError: an unknown name; names the nearest known one.
+    """
+    return _check(names, planted=True, on_outcome=on_outcome)
+
+
+def _check(names, *, planted, on_outcome):
+    outcomes = []
+    for theorem in [_find(name) for name in (KNOWN if names is None else names)]:
+        outcomes.append(checked(theorem, planted))
+        if on_outcome is not None:
+            on_outcome(outcomes[-1])
+    return outcomes
+
+
+def _find(name):
+    if name not in KNOWN:
+        raise ValueError(f"unknown theorem {name!r}{nearest(name, KNOWN)}; known are {', '.join(KNOWN)}")
+    return KNOWN[name]
+
+
+def table(outcomes: list[Outcome]) -> rich.table.Table:
+    """One row a theorem: how many configurations, the worst of them against its limit, the verdict."""
+    planted = any(outcome.planted for outcome in outcomes)
+    made = rich.table.Table(title="Planted errors" if planted else "Theorems", title_justify="left")
+    made.add_column("theorem", no_wrap=True)
+    if planted:
+        made.add_column("planted error")
+    for column in ("configurations", "worst deviation", "limit", "seconds"):
+        made.add_column(column, justify="right")
+    made.add_column("verdict", no_wrap=True)
+    for outcome in outcomes:
+        worst = outcome.worst
+        deviation = f"{worst.measure.split()[0]} {worst.deviation:.3g}" if worst else "-"
+        colour = "green" if outcome.good else "bold red"
+        made.add_row(
+            outcome.theorem.name,
+            *([outcome.theorem.planted] if planted else []),
+            str(len(outcome.configurations)),
+            deviation,
+            f"{worst.limit:.3g}" if worst else "-",
+            f"{outcome.elapsed_s:.1f}",
+            f"[{colour}]{outcome.verdict}[/]",
+        )
+    return made
+
+
+def as_dict(outcome: Outcome) -> dict[str, Any]:
+    """`outcome` in plain types, for JSON."""
+    theorem = outcome.theorem
+    words = {
+        name: getattr(theorem, name)
+        for name in ("name", "statement", "source", "assumptions", "strategy", "planted")
+    }
+    return words | {
+        "self_test": outcome.planted,
+        "verdict": outcome.verdict,
+        "good": outcome.good,
+        "error": outcome.error,
+        "elapsed_s": outcome.elapsed_s,
+        "configurations": [c._asdict() | {"agrees": c.agrees} for c in outcome.configurations],
+    }
+
+
+def main_run(names: list[str] | None = None, self_test: bool = False, json: bool = False) -> int:
+    """Print the outcomes and return the exit code: 0 when all are good, else 1. The command `simcollapse theorems`.
+
+    Args:
+        names: theorems to check; all when empty or None.
+        self_test: plant each theorem's error and see it caught.
+        json: print one JSON document with every configuration in place of the table.
+
+    Raises:
+        ValueError: an unknown name; names the nearest known one.
+    """
+    progress = rich.console.Console(stderr=True)
+    chosen = [_find(name).name for name in names] if names else list(KNOWN)
+
+    def report(outcome):
+        progress.print(f"{outcome.theorem.name}: {outcome.verdict} ({outcome.elapsed_s:.1f} s)", highlight=False)
+
+    outcomes = _check(chosen, planted=self_test, on_outcome=report)
+    if json:
+        print(_dumped(outcomes))
+    else:
+        console = rich.console.Console()
+        console.print(table(outcomes))
+        for line in _complaints(outcomes):
+            console.print(line, markup=False, highlight=False)
+    return 0 if all(outcome.good for outcome in outcomes) else 1
+
+
+def _dumped(outcomes):
+    return json.dumps([as_dict(outcome) for outcome in outcomes], indent=2)
+
+
+def _complaints(outcomes):
+    """What to read about each outcome that is not good."""
+    for outcome in outcomes:
+        if outcome.good:
+            continue
+        yield f"\n{outcome.theorem.name}: {outcome.theorem.statement}"
+        if outcome.error:
+            yield f"  the check itself broke: {outcome.error}"
+        elif outcome.planted:
+            yield f"  did not see: {outcome.theorem.planted}"
+        for c in outcome.configurations:
+            if not c.agrees:
+                yield f"  {c.label}: {c.measure} {c.deviation:.4g}, limit {c.limit:.4g}"
+
+
+__all__ = ["KNOWN", "Configuration", "Outcome", "Theorem", "as_dict", "main_run", "run", "self_test", "table"]

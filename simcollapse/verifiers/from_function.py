@@ -87,15 +87,22 @@ class Undecided:
     def decide(self, task) -> FunctionVerifier:
         traced = FunctionVerifier(function=self.function, on_host=False)
 
-        def one_chunk(key):
-            data = task.generate(key, task.truth_model(), jnp.int32(0), jnp.asarray(True))
-            return traced.accept(key, (), data, task.truth_model())
+        """The function traced if JAX can trace it, else called on the host; its own error if neither works."""
+        model = task.truth_model()
+
+        def rows(key):
+            return task.generate(key, model, jnp.int32(0), jnp.asarray(True))
 
         try:
-            jax.eval_shape(one_chunk, jax.random.key(0))
-        except (jax.errors.JAXTypeError, jax.errors.JAXIndexError):
-            return FunctionVerifier(function=self.function, on_host=True)
-        return traced
+            jax.eval_shape(lambda key: traced.accept(key, (), rows(key), model), jax.random.key(0))
+            return traced
+        except Exception as tracing_error:  # whatever a user's function raises when it meets a tracer
+            data = rows(jax.random.key(1))
+            try:
+                _call_on_host(self.function, data.y.shape, np.zeros(2, np.uint32), data.x, data.y, model)
+            except Exception as host_error:
+                raise host_error from tracing_error
+        return FunctionVerifier(function=self.function, on_host=True)
 
 
 def _call_on_host(function, shape, key_data, x, y, model):

@@ -7,7 +7,9 @@ the exact chain, and its linearisation as a labelled approximation.
 """
 
 import dataclasses
+import itertools
 import json
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -17,22 +19,25 @@ from matplotlib.colors import BoundaryNorm, ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.patheffects import Normal, Stroke
 from scipy.interpolate import RectBivariateSpline
 
-import simcollapse as sc
 from simcollapse.reproduce import claims, style
 from simcollapse.reproduce.claims import Claim
 from simcollapse.reproduce.estimates import Estimate
 from simcollapse.reproduce.yi_regimes import trajectories
-from simcollapse.reproduce.yi_regimes.regimes import Setting
+from simcollapse.reproduce.yi_regimes.regimes import QUICK_BLOCK, Setting
 from simcollapse.reproduce.yi_regimes.trajectories import DERIVED, ONE_ROUND, RATIOS, THEOREM
 
 NAME = "yi-regimes-phase-map"
 PHASES = ("gain", "plateau", "reversal")
-PAST_BEST = 1.2  # times the best error so far: several times the noise of a cell, so that "plateau" is not noise
+PAST_BEST = (
+    1.2  # times the best error so far: several times the noise of a cell, so that "plateau" is not noise
+)
 MOST_CHAINS = 200_000  # simulated in one call, so that the paper scale fits in memory
 DECIDED = 4.0  # standard errors from a boundary beyond which the simulation says which side a cell is on
 FINE = 60  # points along an axis where boundaries are drawn
+OFF: dict[str, Any] = {"color": "#444444", "marker": "x", "markersize": 3.5, "linestyle": "none"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,15 +50,16 @@ class Config:
     setting: Setting = Setting()
     most_bias: float = 1.0
     least_radius: float = 0.25
-    most_radius: float = 3.0
+    most_radius: float = 3.5
     shown: tuple[int, ...] = (1, 3, 6, 15)  # rounds
+    block_size: int | None = None
     seed: int = 0
 
 
 SCALES = {
-    "quick": Config(chains=300, biases=11, radii=9),
-    "small": Config(chains=1_000, biases=21, radii=17),
-    "paper": Config(chains=4_000, biases=41, radii=34),
+    "quick": Config(chains=300, biases=11, radii=10, block_size=QUICK_BLOCK),
+    "small": Config(chains=1_000, biases=21, radii=18),
+    "paper": Config(chains=4_000, biases=41, radii=35),
 }
 
 
@@ -71,48 +77,49 @@ def compute(config: Config) -> xr.Dataset:
     data["relative"] = data["error"] / start
     data["phase"] = _phase(data["relative"], data["past_best"])
     data["exact_phase"] = _phase(data["exact"] / setting.start, _past_best(data["exact"]))
-    data["safe"] = _safe_rounds(data["relative"])
+    data["safe"] = _latest_safe(data["relative"])
 
-    fine_biases = np.linspace(0, config.most_bias, FINE)
-    fine_radii = np.linspace(config.least_radius, config.most_radius, FINE)
-    log_ratio = np.log(exact / setting.start)
-    between = np.stack([
-        RectBivariateSpline(radii, biases, log_ratio[..., k])(fine_radii, fine_biases)
-        for k in range(setting.rounds + 1)
-    ], axis=-1)  # the logarithm is smooth in both: splines follow it between the grid's points
-    linear = np.array([[setting.linearised(r, b) for b in fine_biases] for r in fine_radii]) / setting.start
-    data = data.assign_coords(fine_bias=fine_biases, fine_radius=fine_radii)
-    for name, values in (("exact", np.exp(between)), ("linear", linear)):
-        fine = xr.DataArray(values, dims=("fine_radius", "fine_bias", "round"))
-        data[f"{name}_relative"], data[f"{name}_past_best"] = fine, _past_best(fine)
-        data[f"{name}_crossing"] = _crossing(fine)
+    data = xr.merge([data, _boundaries(config, exact, biases, radii)], combine_attrs="override")
     data.attrs.update(
         title="phases over (bias, radius, round), linear regression",
         radius_of_regimes=2.0,
         v0=setting.start,
         start=start,
-        shown=list(config.shown),
         config=json.dumps(dataclasses.asdict(config)),
     )
     return data
 
 
+def _boundaries(config: Config, exact: np.ndarray, biases: np.ndarray, radii: np.ndarray) -> xr.Dataset:
+    """What the lines on the map are level lines of, on a fine grid (float32: they are only drawn)."""
+    setting, shown = config.setting, list(config.shown)
+    fine_biases = np.linspace(0, config.most_bias, FINE)
+    fine_radii = np.linspace(config.least_radius, config.most_radius, FINE)
+    # The logarithm of the exact error is smooth in both: splines follow it between the grid's points.
+    log = np.log(exact / setting.start)
+    between = [
+        RectBivariateSpline(radii, biases, log[..., k])(fine_radii, fine_biases) for k in range(log.shape[-1])
+    ]
+    linear = np.array([[setting.linearised(r, b) for b in fine_biases] for r in fine_radii]) / setting.start
+    fine = {"exact": np.exp(np.stack(between, axis=-1)), "linear": linear}
+    dims, grid = ("fine_radius", "fine_bias", "shown"), {"fine_bias": fine_biases, "fine_radius": fine_radii}
+    out = xr.Dataset(coords={**grid, "shown": shown})
+    for name, values in fine.items():
+        out[f"{name}_relative"] = dims, values[..., shown].astype(np.float32)
+    past = fine["exact"] / np.minimum.accumulate(fine["exact"], axis=-1)
+    out["exact_past_best"] = dims, past[..., shown].astype(np.float32)
+    out["exact_crossing"] = dims[:2], _crossing(fine["exact"]).astype(np.float32)
+    return out
+
+
 def _simulate(config: Config, biases: np.ndarray, radii: np.ndarray, position: int) -> xr.Dataset:
     """Means over chains at some of the radii; each call draws its own noise."""
     setting = config.setting
-    result = sc.sweep(
-        setting.task,
-        sc.knowledge_ball(bias=0.0, radius=1.0),
-        sc.replace(),
-        over={"verifier.bias": biases.tolist(), "verifier.radius": radii.tolist()},
-        n_real=setting.n_real,
-        n_per_round=setting.schedule,
-        rounds=setting.rounds,
-        chains=config.chains,
-        seed=int(np.random.SeedSequence([config.seed, position]).generate_state(1)[0]),
-        record_model=True,
-    ).rename({"verifier.bias": "bias", "verifier.radius": "radius"})
-    result = result.assign_coords(bias=biases, radius=radii)  # as float64, whatever the simulation used
+    seed = int(np.random.SeedSequence([config.seed, position]).generate_state(1)[0])
+    diagonal = np.ones(setting.dim)
+    result = setting.simulate(
+        biases.tolist(), radii.tolist(), diagonal, config.chains, seed, config.block_size
+    )
     error = result["squared_error"].astype(float)
     # The truth is 0, the center at bias/sqrt(d) in every direction.
     progress = result["model_coef"].astype(float).sum("dim") / np.sqrt(setting.dim)
@@ -149,7 +156,10 @@ def _past_best_of_halves(error: xr.DataArray) -> xr.DataArray:
     Without halves the least of many noisy means would be too low. Mean over both ways round.
     """
     odd = (error["chain"] % 2 == 1).to_numpy()
-    means = [error.isel(chain=np.flatnonzero(half)).mean("chain").transpose(..., "round").to_numpy() for half in (odd, ~odd)]
+    means = [
+        error.isel(chain=np.flatnonzero(half)).mean("chain").transpose(..., "round").to_numpy()
+        for half in (odd, ~odd)
+    ]
     ratios = []
     for chosen, measured in (means, means[::-1]):
         best = np.zeros(chosen.shape, dtype=int)
@@ -166,24 +176,25 @@ def _phase(relative: xr.DataArray, past_best: xr.DataArray) -> xr.DataArray:
     return xr.where(relative > 1, 2, xr.where(past_best > PAST_BEST, 1, 0)).astype("int32")
 
 
-def _safe_rounds(relative: xr.DataArray) -> xr.DataArray:
-    """How many rounds in a row, from round 1 on, are no worse than the start."""
-    return (relative.isel(round=slice(1, None)) <= 1).astype("int32").cumprod("round").sum("round").astype("int32")
+def _latest_safe(relative: xr.DataArray) -> xr.DataArray:
+    """Latest round no worse than the start (whose own `relative` counts as 1)."""
+    no_worse = (relative <= 1) | (relative["round"] == 0)
+    return (no_worse * relative["round"]).max("round").astype("int32")
 
 
-def _crossing(relative: xr.DataArray) -> xr.DataArray:
-    """First k >= 1 at which the error is back at the start's, between rounds by its logarithm; K if it never is.
+def _crossing(relative: np.ndarray) -> np.ndarray:
+    """When the error is last back at the start's, in rounds, between them by its logarithm; K if it ends below.
 
-    0 to 1 where the first round is already worse, in proportion.
+    relative, shape (…, K + 1), is the error over the start's. Never below gives less than 1.
     """
-    log = np.log(relative.transpose(..., "round").to_numpy())
-    worse = log[..., 1:] > 0
-    after = np.where(worse.any(axis=-1), worse.argmax(axis=-1) + 1, log.shape[-1] - 1)
-    high = np.take_along_axis(log, after[..., None], axis=-1)[..., 0]
-    low = np.take_along_axis(log, after[..., None] - 1, axis=-1)[..., 0]
-    share = np.where(high > 0, -low / np.where(high > low, high - low, 1), 1)
-    crossing = np.where(after == 1, np.where(high > 0, np.exp(-high), 1), after - 1 + share)
-    return relative.isel(round=0, drop=True).copy(data=crossing)
+    log = np.log(relative)
+    log[..., 0] = 0.0
+    last = log.shape[-1] - 1
+    latest = last - (log[..., ::-1] <= 0).argmax(axis=-1)
+    low = np.take_along_axis(log, latest[..., None], axis=-1)[..., 0]
+    high = np.take_along_axis(log, np.minimum(latest + 1, last)[..., None], axis=-1)[..., 0]
+    between = latest - low / np.where(high > low, high - low, 1)
+    return np.where(latest == last, latest, np.where(latest == 0, np.exp(-log[..., 1]), between))
 
 
 def compare(data: xr.Dataset) -> list[Claim]:
@@ -253,16 +264,16 @@ def draw(data: xr.Dataset) -> Figure:
     """Phases at four rounds, and the latest safe round; computes nothing."""
     figure = style.blank(9.2, 6.6)
     axes = figure.subplots(2, 3, sharex=True, sharey=True)
-    places = [axes[0, 0], axes[0, 1], axes[0, 2], axes[1, 0]]
-    for letter, axis, k in zip("abcd", places, np.atleast_1d(data.attrs["shown"]), strict=True):
-        _phases(axis, data, int(k))
-        axis.set_title(f"{letter}  after round {k}" if k > 1 else f"{letter}  after one round")
-    _latest_safe(figure, axes[1, 1], data)
-    axes[1, 1].set_title("e  latest safe round")
-    for axis in [*places, axes[1, 1]]:
+    phases = [axes[0, 0], axes[0, 1], axes[0, 2], axes[1, 0]]
+    for axis, k in zip(phases, data["shown"].to_numpy(), strict=True):
+        _phases(axis, data.sel(round=k, shown=k))
+        axis.set_title(f"after {k} rounds" if k > 1 else "after 1 round")
+    _draw_safe(figure, axes[1, 1], data)
+    axes[1, 1].set_title("latest safe round")
+    for axis in [*phases, axes[1, 1]]:
         _mark_regimes(axis, data)
     for axis in axes[:, 0]:
-        axis.set_ylabel("verifier radius r / σ  (small = selective)")
+        axis.set_ylabel("verifier radius r / σ\n(small = selective)")
     for axis in (axes[0, 2], axes[1, 0], axes[1, 1]):
         axis.tick_params(labelbottom=True)
         axis.set_xlabel("verifier bias Δ / σ")
@@ -270,35 +281,46 @@ def draw(data: xr.Dataset) -> Figure:
     return figure
 
 
-def _phases(axis: Axes, data: xr.Dataset, k: int) -> None:
-    now = data.sel(round=k)
-    colors = ListedColormap([style.PHASE_COLORS[p] for p in PHASES])
+def _phases(axis: Axes, now: xr.Dataset) -> None:
+    cells = now[["phase", "exact_phase"]].transpose("radius", "bias")
     axis.pcolormesh(
         now["bias"],
         now["radius"],
-        now["phase"].transpose("radius", "bias"),
-        cmap=colors,
+        cells["phase"],
+        cmap=ListedColormap([style.PHASE_COLORS[p] for p in PHASES]),
         norm=BoundaryNorm([-0.5, 0.5, 1.5, 2.5], 3),
         alpha=0.75,
         linewidth=0,
         rasterized=True,
     )
-    where = np.argwhere((now["phase"] != now["exact_phase"]).transpose("radius", "bias").to_numpy())
-    axis.plot(now["bias"].to_numpy()[where[:, 1]], now["radius"].to_numpy()[where[:, 0]], "x", color="#444444", markersize=3.5)
-    for name, look in (("exact", style.THEORY), ("linear", style.APPROXIMATION)):
-        options = {"colors": look["color"], "linewidths": look["linewidth"], "linestyles": [look.get("linestyle", "-")]}
-        relative = now[f"{name}_relative"].transpose("fine_radius", "fine_bias")
-        axis.contour(now["fine_bias"], now["fine_radius"], relative, levels=[1.0], **options)
-        past = now[f"{name}_past_best"].where(now[f"{name}_relative"] <= 1).transpose("fine_radius", "fine_bias")
-        if name == "exact" and float(past.max()) > PAST_BEST:
-            options["linewidths"] = 1.0
-            axis.contour(now["fine_bias"], now["fine_radius"], past, levels=[PAST_BEST], **options)
+    off = np.argwhere((cells["phase"] != cells["exact_phase"]).to_numpy())
+    axis.plot(now["bias"].to_numpy()[off[:, 1]], now["radius"].to_numpy()[off[:, 0]], **OFF)
+    _level(axis, now, "exact_relative", 1.0, style.THEORY)
+    _level(axis, now, "linear_relative", 1.0, style.APPROXIMATION)
+    _level(axis, now.where(now["exact_relative"] <= 1), "exact_past_best", PAST_BEST, style.THEORY)
 
 
-def _latest_safe(figure: Figure, axis: Axes, data: xr.Dataset) -> None:
+def _level(axis: Axes, now: xr.Dataset, name: str, level: float, look: dict[str, Any]) -> None:
+    values = now[name].transpose("fine_radius", "fine_bias").to_numpy()
+    if np.nanmin(values) < level < np.nanmax(values):
+        axis.contour(
+            now["fine_bias"],
+            now["fine_radius"],
+            values,
+            levels=[level],
+            colors=look["color"],
+            linewidths=look["linewidth"],
+            linestyles=[look.get("linestyle", "-")],
+        )
+
+
+def _draw_safe(figure: Figure, axis: Axes, data: xr.Dataset) -> None:
     most = int(data["round"][-1])
-    edges = [k for k in (0, 1, 2, 3, 4, 6, 8, 11) if k < most] + [most, most + 1]
-    colors = mpl.colormaps["cividis"].resampled(len(edges) - 1)
+    edges = [k for k in (0, 1, 2, 4, 8) if k < most] + [most, most + 1]
+    names = [f"{a}–{b - 1}" if b > a + 1 else f"{a}" for a, b in itertools.pairwise(edges[:-1])] + [
+        f"≥ {most}"
+    ]
+    colors = mpl.colormaps["cividis"].resampled(len(names))
     mesh = axis.pcolormesh(
         data["bias"],
         data["radius"],
@@ -308,29 +330,30 @@ def _latest_safe(figure: Figure, axis: Axes, data: xr.Dataset) -> None:
         linewidth=0,
         rasterized=True,
     )
-    for name, look, color in (("exact", style.THEORY, "white"), ("linear", style.APPROXIMATION, "#BBBBBB")):
-        levels = [k for k in (1, 2, 4, 8) if k < most]
-        lines = axis.contour(
-            data["fine_bias"],
-            data["fine_radius"],
-            data[f"{name}_crossing"].transpose("fine_radius", "fine_bias"),
-            levels=levels,
-            colors=color,
-            linewidths=look["linewidth"] - 0.3,
-            linestyles=[look.get("linestyle", "-")],
-        )
-        if name == "exact":
-            axis.clabel(lines, fmt="%d", fontsize=8.5)
-    bar = figure.colorbar(mesh, ax=axis, location="bottom", aspect=30, pad=0.02, ticks=[k + 0.0 for k in edges[:-1]])
-    bar.set_ticklabels([*map(str, edges[:-2]), f"≥ {most}"])
-    bar.ax.tick_params(labelsize=8, length=2)
+    # A crossing of exactly `most` means never, so the last line is drawn just below it.
+    axis.contour(
+        data["fine_bias"],
+        data["fine_radius"],
+        data["exact_crossing"].transpose("fine_radius", "fine_bias"),
+        levels=[*edges[1:-2], most - 1e-3],
+        colors="white",
+        linewidths=1.3,
+    )
+    bar = figure.colorbar(mesh, ax=axis, location="bottom", aspect=25, pad=0.02, spacing="uniform")
+    bar.set_ticks([(a + b) / 2 for a, b in itertools.pairwise(edges)], labels=names)
+    bar.ax.tick_params(labelsize=8.5, length=0)
 
 
 def _mark_regimes(axis: Axes, data: xr.Dataset) -> None:
     for letter, q in zip("abcd", RATIOS.values(), strict=True):
-        place = np.sqrt(q * data.attrs["v0"]), data.attrs["radius_of_regimes"]
-        axis.annotate(letter, place, ha="center", va="center", fontsize=8, annotation_clip=False,
-                      bbox={"boxstyle": "circle,pad=0.15", "fc": "white", "ec": "black", "lw": 0.8})
+        axis.annotate(
+            letter,
+            (np.sqrt(q * data.attrs["v0"]), data.attrs["radius_of_regimes"]),
+            ha="center",
+            va="center",
+            fontsize=8,
+            bbox={"boxstyle": "circle,pad=0.15", "fc": "white", "ec": "black", "lw": 0.8},
+        )
 
 
 def _legend(axis: Axes) -> None:
@@ -340,15 +363,14 @@ def _legend(axis: Axes) -> None:
         "plateau": f"plateau: still better, but {100 * (PAST_BEST - 1):.0f} % or\nmore past its best round",
         "reversal": "reversal: worse than the fit\non real data",
     }
-    handles = [Patch(color=style.PHASE_COLORS[p], alpha=0.75, label=words[p]) for p in PHASES]
-    exact, linear = style.THEORY, style.APPROXIMATION
+    handles: list[Any] = [Patch(color=style.PHASE_COLORS[p], alpha=0.75, label=words[p]) for p in PHASES]
+    white = {"color": "white", "path_effects": [Stroke(linewidth=2.6, foreground="black"), Normal()]}
+    ring = {"color": "black", "marker": "o", "markerfacecolor": "white", "markersize": 9, "linestyle": "none"}
     handles += [
-        Line2D([], [], color=exact["color"], linewidth=exact["linewidth"], label="boundary, exact chain"),
-        Line2D([], [], color=linear["color"], linewidth=linear["linewidth"], linestyle=linear["linestyle"],
-               label="boundary, linearised chain"),
-        Line2D([], [], color="#444444", marker="x", markersize=3.5, linestyle="none",
-               label="simulated cell off the exact chain"),
-        Line2D([], [], color="black", marker="o", markerfacecolor="white", markersize=9, linestyle="none",
-               label="settings of the four regimes"),
+        Line2D([], [], **style.THEORY, label="boundary, exact chain"),
+        Line2D([], [], **white, linewidth=1.6, label="the same, between numbers of\nrounds (last panel)"),
+        Line2D([], [], **style.APPROXIMATION, label="boundary, linearised chain"),
+        Line2D([], [], **OFF, label="simulation off the exact chain"),
+        Line2D([], [], **ring, label="settings of the four regimes"),
     ]
-    axis.legend(handles=handles, loc="center left", borderaxespad=0, labelspacing=0.8, fontsize=9.5)
+    axis.legend(handles=handles, loc="center left", borderaxespad=0, labelspacing=0.7, fontsize=9.5)

@@ -34,6 +34,31 @@ class Setting:
     growth: float = 1.1  # … and that many times more in each later round
     rounds: int = 15
 
+    def simulate(
+        self,
+        biases: list[float],
+        radii: list[float],
+        direction: np.ndarray,
+        chains: int,
+        seed: int,
+        block_size: int | None,
+    ) -> xr.Dataset:
+        """Chains by (bias, radius), estimates recorded; equal block sizes share one compiled program."""
+        result = sc.sweep(
+            sc.linear_regression(np.zeros(self.dim), noise=self.sigma, design="orthogonal"),
+            sc.knowledge_ball(bias=0.0, direction=direction, radius=1.0),
+            sc.replace(),
+            over={"verifier.bias": biases, "verifier.radius": radii},
+            n_real=self.n_real,
+            n_per_round=self.schedule,
+            rounds=self.rounds,
+            chains=chains,
+            seed=seed,
+            record_model=True,
+            block_size=block_size,
+        ).rename({"verifier.bias": "bias", "verifier.radius": "radius"})
+        return result.assign_coords(bias=biases, radius=radii)  # as float64, whatever the simulation used
+
     @property
     def schedule(self):
         """Rows generated in rounds 1..K."""
@@ -49,15 +74,22 @@ class Setting:
         """V0, the expected squared error of the fit on real data."""
         return self.dim * self.sigma**2 / self.n_real
 
-    @property
-    def task(self):
-        """Orthogonal design: each direction observed equally often."""
-        return sc.linear_regression(np.zeros(self.dim), noise=self.sigma, design="orthogonal")
-
     def linearised(self, bound: float, bias: float) -> np.ndarray:
         """Linearised error of rounds 0..K, kept rows at the acceptance of the center."""
         kept = self.generated * truncated_normal.moments(0.0, bound, self.sigma)[2]
         return knowledge_center.mse_trajectory(
+            dim=self.dim,
+            sigma=self.sigma,
+            n_real=self.n_real,
+            n_per_round=kept,
+            bound=bound,
+            verifier_bias=bias,
+            rounds=self.rounds,
+        )
+
+    def bound(self, bound: float, bias: float, kept: np.ndarray) -> np.ndarray:
+        """Published bound on E|estimate - center|^2, rounds 0..K, for `kept` rows per direction and round."""
+        return knowledge_center.mse_bound(
             dim=self.dim,
             sigma=self.sigma,
             n_real=self.n_real,
@@ -87,29 +119,27 @@ class Config:
     chains: int
     setting: Setting = Setting()
     radius: float = 2.0  # of the verifier; no slack, so a row is kept within 2 of the center's prediction
+    block_size: int | None = None
     seed: int = 0
 
 
-SCALES = {"quick": Config(chains=2_000), "small": Config(chains=10_000), "paper": Config(chains=40_000)}
+QUICK_BLOCK = 512  # of all three pictures, so that the quick scale compiles once for them
+SCALES = {
+    "quick": Config(chains=2_000, block_size=QUICK_BLOCK),
+    "small": Config(chains=10_000),
+    "paper": Config(chains=40_000),
+}
 
 
 def compute(config: Config) -> xr.Dataset:
     """Trajectories of the four regimes, and `center_distance`, E|estimate - center|^2, beside its bound."""
     setting = config.setting
     biases = [float(np.sqrt(q * setting.start)) for q in RATIOS.values()]
-    result = sc.sweep(
-        setting.task,
-        sc.knowledge_ball(bias=0.0, radius=config.radius),
-        sc.replace(),
-        over={"verifier.bias": biases},
-        n_real=setting.n_real,
-        n_per_round=setting.schedule,
-        rounds=setting.rounds,
-        chains=config.chains,
-        seed=config.seed,
-        record_model=True,
-    ).rename({"verifier.bias": "regime"})
-    result = result.assign_coords(regime=list(RATIOS))
+    diagonal = np.ones(setting.dim)
+    result = setting.simulate(
+        biases, [config.radius], diagonal, config.chains, config.seed, config.block_size
+    )
+    result = result.isel(radius=0, drop=True).rename(bias="regime").assign_coords(regime=list(RATIOS))
     # The truth is 0, the center at bias/sqrt(d) in every direction.
     estimate = result["model_coef"].astype(float)
     bias = xr.DataArray(biases, dims="regime")
@@ -125,11 +155,14 @@ def compute(config: Config) -> xr.Dataset:
     laws = [setting.law(config.radius, np.full(setting.dim, b / np.sqrt(setting.dim))) for b in biases]
     data["theory"] = ("regime", "round"), np.array([law.mse for law in laws])
     data["linearised"] = ("regime", "round"), np.array([setting.linearised(config.radius, b) for b in biases])
-    bounds = np.array([_bound(config, b, kept.isel(regime=i).to_numpy()) for i, b in enumerate(biases)])
+    bounds = np.array(
+        [setting.bound(config.radius, b, kept.isel(regime=i).to_numpy()) for i, b in enumerate(biases)]
+    )
     data["center_bound"] = ("regime", "round"), bounds
     # Only where truth and center are one is the bound about the error that is drawn.
     data["bound"] = data["center_bound"].where((bias == 0).drop_vars("regime", errors="ignore"))
     data["bias2"] = "regime", np.square(biases)
+    data["size"] = "regime", ["Δ = 0" if q == 0 else f"Δ² = {q:g} V₀" for q in RATIOS.values()]
     data.attrs.update(
         title="four regimes of verifier-guided retraining, linear regression",
         error_label=r"squared error  $\mathrm{E}\,|\hat\theta_k - \theta^*|^2$",
@@ -139,19 +172,6 @@ def compute(config: Config) -> xr.Dataset:
         simulation=trajectories.provenance(result),
     )
     return data
-
-
-def _bound(config: Config, bias: float, kept: np.ndarray) -> np.ndarray:
-    setting = config.setting
-    return knowledge_center.mse_bound(
-        dim=setting.dim,
-        sigma=setting.sigma,
-        n_real=setting.n_real,
-        n_per_round=kept,
-        bound=config.radius,
-        verifier_bias=bias,
-        rounds=setting.rounds,
-    )
 
 
 def compare(data: xr.Dataset) -> list[Claim]:

@@ -3,7 +3,8 @@
 A Dataset of trajectories has, by (regime, round): `error`, the simulated mean of the squared error of the
 estimate with `error_covariance`; `theory` and `linearised`, predictions of it; `progress`, how far the mean
 estimate went along the way from the truth (0) to the knowledge center (1), with `progress_covariance` (NaN
-without bias). And by regime: `bias2`, the squared error of the knowledge center itself.
+without bias). And by regime: `bias2`, the squared error of the knowledge center itself, and `size`, the bias
+in words.
 """
 
 import json
@@ -34,7 +35,10 @@ def provenance(result: xr.Dataset) -> str:
 def compare(data: xr.Dataset, symbol: str) -> list[Claim]:
     """The claims on the four regimes; `symbol` names the error in the table."""
     of = {name: data.sel(regime=name) for name in RATIOS}
-    last, best = int(data["round"][-1]), {name: int(one["theory"].argmin("round")) for name, one in of.items()}
+    last, best = (
+        int(data["round"][-1]),
+        {name: int(one["theory"].argmin("round")) for name, one in of.items()},
+    )
     rows = []
 
     def change(name, round, to=0):
@@ -52,7 +56,9 @@ def compare(data: xr.Dataset, symbol: str) -> list[Claim]:
                 percent=True,
             )
         )
-    worst = max((change("improvement", k, k - 1) for k in range(1, last + 1)), key=lambda e: e.value / e.error)
+    worst = max(
+        (change("improvement", k, k - 1) for k in range(1, last + 1)), key=lambda e: e.value / e.error
+    )
     rows.append(
         claims.never_above(
             "an unbiased verifier keeps improving as samples grow: no round is worse than the one before",
@@ -142,8 +148,7 @@ def draw(figure: Figure, data: xr.Dataset) -> None:
     axes = figure.subplots(2, 2, sharex=True)
     for letter, axis, name in zip("abcd", axes.flat, RATIOS, strict=True):
         _panel(axis, data.sel(regime=name), data.attrs)
-        size = "Δ = 0" if not RATIOS[name] else f"Δ² = {RATIOS[name]:g} V₀"
-        axis.set_title(f"{letter}  {name}: {size}")
+        axis.set_title(f"{letter}  {name}: {data['size'].sel(regime=name).item()}")
     for axis in axes[:, 0]:
         axis.set_ylabel(data.attrs["error_label"])
     for axis in axes[1]:
@@ -161,7 +166,9 @@ def _panel(axis: Axes, one: xr.Dataset, attrs: dict[str, Any]) -> None:
     if "bound" in one and np.isfinite(one["bound"]).all():
         axis.plot(rounds, one["bound"], label="published bound (Theorem 4.1)", **style.BOUND)
     if bias2 > 0:
-        axis.plot(rounds, np.full(len(rounds), bias2), label="Δ², error of the knowledge center", **style.CENTER)
+        axis.plot(
+            rounds, np.full(len(rounds), bias2), label="Δ², error of the knowledge center", **style.CENTER
+        )
     axis.axhline(start, color="black", linewidth=0.8, zorder=1)
     axis.axhspan(start, high, color=style.PHASE_COLORS["reversal"], alpha=0.10, linewidth=0, zorder=0)
     axis.axhspan(0, start, color=style.PHASE_COLORS["gain"], alpha=0.13, linewidth=0, zorder=0)
@@ -169,7 +176,13 @@ def _panel(axis: Axes, one: xr.Dataset, attrs: dict[str, Any]) -> None:
     axis.set_xlim(-0.5, rounds[-1] + 0.5)
     axis.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True))
     axis.text(
-        rounds[-1] + 0.3, start, "fit on real data", ha="right", va="bottom", fontsize=8.5, color="#333333"
+        rounds[-1] + 0.3,
+        start,
+        "V₀, fit on real data",
+        ha="right",
+        va="bottom",
+        fontsize=8.5,
+        color="#333333",
     )
     _mark_best(axis, rounds, one["theory"].to_numpy(), bias2)
 
@@ -197,4 +210,6 @@ def _mark_best(axis: Axes, rounds: np.ndarray, theory: np.ndarray, bias2: float)
         ha="right" if late else "left",
         va="bottom" if late else "center",
         fontsize=9.5,
+        bbox={"boxstyle": "round,pad=0.1", "fc": "white", "ec": "none", "alpha": 0.7},
+        zorder=3.5,
     )

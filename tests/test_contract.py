@@ -1,0 +1,141 @@
+"""Every task, verifier and workflow keeps the same promises: shapes, bits, one compilation, distinct chains."""
+
+import jax
+import numpy as np
+import pytest
+
+import simcollapse as sc
+from simcollapse import engine, tasks, verifiers, workflows
+from tests.contract import TASKS, VERIFIERS, WORKFLOWS
+
+SIZES = {"n_real": 40, "n_per_round": 40, "rounds": 3}
+
+
+def _combinations():
+    """Each row once, beside the plainest of the other two."""
+    for name in TASKS:
+        yield name, "biased ball", "replace"
+    for name in VERIFIERS:
+        if name != "biased ball":
+            yield "gaussian", name, "accumulate"
+    for name in WORKFLOWS:
+        if name != "replace":
+            yield "orthogonal", "biased ball", name
+
+
+@pytest.mark.parametrize("names", _combinations(), ids=", ".join)
+def test_promises(names):
+    choices = TASKS[names[0]], VERIFIERS[names[1]], WORKFLOWS[names[2]]
+    result = sc.simulate(*choices, **SIZES, chains=24, seed=1, block_size=8, record_model=True)
+    before = engine._compiled_block.cache_info().misses
+    again = sc.simulate(*choices, **SIZES, chains=24, seed=1, block_size=8, record_model=True)
+    assert engine._compiled_block.cache_info().misses == before, "compiled twice for one structure"
+    assert result.identical(again), "the same key gave other bits"
+
+    assert dict(result.sizes) == {"chain": 24, "round": 4, "dim": 2}
+    assert result.squared_error.dtype == np.dtype(float)
+    assert np.isfinite(result.squared_error).all()
+    assert len(np.unique(result.squared_error.isel(round=0))) == 24, "chains share their noise"
+    assert result.alive.all()
+    later = result.isel(round=slice(1, None))
+    for rate in ("acceptance_rate", "phi", "psi", "p", "p_star"):
+        assert ((later[rate] >= 0) & (later[rate] <= 1) | later[rate].isnull()).all()
+    assert (later.num_kept_correct <= later.num_kept).all()
+    assert (later.num_kept <= later.num_generated).all()
+
+    # one chain at a time: the same random numbers, results equal to rounding (another block is other code)
+    alone = sc.simulate(*choices, **SIZES, chains=3, seed=1, block_size=1)
+    np.testing.assert_array_equal(alone.num_kept, result.num_kept.isel(chain=slice(3)))
+    np.testing.assert_allclose(alone.squared_error, result.squared_error.isel(chain=slice(3)), rtol=1e-9, atol=1e-12)
+
+
+def test_every_known_name_has_a_row():
+    made = {type(v).__name__ for v in (*VERIFIERS.values(), *WORKFLOWS.values(), *TASKS.values())}
+    for known in (verifiers.KNOWN, workflows.KNOWN, tasks.KNOWN):
+        for name in known:
+            assert any(row.lower().startswith(name.replace("_", "")[:8]) for row in made | {"none"}), name
+
+
+def test_swept_values_compile_once():
+    task, ball = TASKS["gaussian"], VERIFIERS["biased ball"]
+    run = engine._compiled_block.cache_info
+    sizes = {"n_real": 40, "rounds": 3, "chains": 16, "seed": 0, "block_size": 16}
+    over = {"verifier.radius": [0.5, 1.0, 2.0], "task.noise": [0.5, 1.0], "n_per_round": [40, 130]}
+    before = run().misses
+    sc.sweep(task, ball, sc.replace(), over=over, n_per_round=1, **sizes)
+    made = run().misses - before
+    assert made == 1
+    program = engine._compiled_block(_last_static())
+    assert program._cache_size() == 1, "a swept value, or a swept size, compiled again"
+    wider = over | {"verifier.radius": [0.3, 0.7, 0.9]}
+    sc.sweep(task, ball, sc.replace(), over=wider, n_per_round=1, **sizes)
+    assert program._cache_size() == 1
+
+
+def _last_static():
+    """The only program of the sweep above."""
+    from simcollapse import chain, grid
+
+    choices = {
+        "task": TASKS["gaussian"],
+        "verifier": VERIFIERS["biased ball"],
+        "workflow": sc.replace(),
+        "n_real": 40,
+        "n_per_round": 1,
+        "fixed": "generated",
+        "rejected": "drop",
+    }
+    over = {"verifier.radius": [0.5, 1.0], "task.noise": [0.5, 1.0], "n_per_round": [40]}
+    return engine._group(grid.cells(choices, over), chain.Sampling(), 3, "sample", False)[0].loop_static
+
+
+def test_a_chain_keeps_its_numbers_in_a_larger_experiment():
+    task, ball, workflow = TASKS["gaussian"], VERIFIERS["biased ball"], sc.replace()
+    small = sc.sweep(
+        task, ball, workflow, over={"verifier.radius": [0.5, 1.0]}, **SIZES, chains=4, seed=5, block_size=4
+    )
+    large = sc.sweep(
+        task,
+        ball,
+        workflow,
+        over={"verifier.radius": [0.5, 1.0, 2.0]},
+        n_real=40,
+        n_per_round=40,
+        rounds=5,
+        chains=10,
+        seed=5,
+        block_size=4,
+    )
+    part = large.isel({"verifier.radius": slice(0, 2), "chain": slice(0, 4), "round": slice(0, 4)})
+    np.testing.assert_array_equal(part.num_kept, small.num_kept)
+    np.testing.assert_allclose(part.squared_error, small.squared_error, rtol=1e-9)
+    assert not np.allclose(
+        small.squared_error.isel({"verifier.radius": 0, "round": 0}),
+        small.squared_error.isel({"verifier.radius": 1, "round": 0}),
+    ), "cells share their noise"
+
+
+def test_common_noise_is_shared_between_cells():
+    result = sc.sweep(
+        TASKS["gaussian"],
+        VERIFIERS["biased ball"],
+        sc.replace(),
+        over={"verifier.radius": [0.5, 1.0]},
+        **SIZES,
+        chains=4,
+        seed=5,
+        common_noise=True,
+    )
+    first, second = (result.squared_error.isel({"verifier.radius": i, "round": 0}) for i in (0, 1))
+    np.testing.assert_array_equal(first, second)
+
+
+def test_one_float_type_per_run():
+    with jax.enable_x64(False):
+        result = sc.simulate(TASKS32(), sc.none(), sc.replace(), **SIZES, chains=4, seed=0)
+    assert result.squared_error.dtype == np.float32
+    assert result.attrs["dtype"] == "float32"
+
+
+def TASKS32():  # noqa: N802
+    return sc.linear_regression([1.0, -1.0], noise=0.5)

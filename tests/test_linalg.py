@@ -1,0 +1,43 @@
+import jax
+import numpy as np
+import pytest
+
+from simcollapse.linalg import BLOCK, solve_positive
+
+
+def _systems(dim, count=5):
+    random = np.random.default_rng(dim)
+    rows = random.normal(size=(count, 3 * dim + 3, dim))
+    return np.einsum("cni,cnj->cij", rows, rows), random.normal(size=(count, dim))
+
+
+@pytest.mark.parametrize("dim", [1, 5, BLOCK, BLOCK + 1, 2 * BLOCK + 3])
+def test_solution_agrees_with_lapack(dim):
+    matrix, right = _systems(dim)
+    solution, definite = jax.jit(jax.vmap(solve_positive))(matrix, right)
+    assert np.all(definite)
+    # 1e-10: float64 rounding times a condition number of about 1e2 for these matrices
+    np.testing.assert_allclose(solution, np.linalg.solve(matrix, right[..., None])[..., 0], rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("dim", [2, BLOCK + 1])
+def test_singular_system_is_refused_with_a_zero_solution(dim):
+    matrix, right = _systems(dim, count=1)
+    matrix[0, :, -1], matrix[0, -1, :] = matrix[0, :, 0], matrix[0, 0, :]
+    matrix[0, -1, -1] = matrix[0, 0, 0]
+    solution, definite = solve_positive(matrix[0], right[0])
+    assert not definite
+    np.testing.assert_array_equal(solution, 0)
+
+
+def test_refusal_does_not_depend_on_scale():
+    matrix, right = _systems(3, count=1)
+    for scale in (1e-150, 1.0, 1e150):
+        assert solve_positive(matrix[0] * scale, right[0])[1]
+
+
+def test_diagonal_system():
+    solution, definite = solve_positive(np.array([2.0, 4.0]), np.array([1.0, 1.0]))
+    np.testing.assert_array_equal(solution, [0.5, 0.25])
+    assert definite
+    assert not solve_positive(np.array([2.0, 0.0]), np.array([1.0, 1.0]))[1]

@@ -1,0 +1,40 @@
+import numpy as np
+import pytest
+
+from simcollapse.streaming import QUANTILE_ERROR, Stream
+
+
+def _rows():
+    rows = np.random.default_rng(0).lognormal(0, 3, size=(5000, 4))
+    rows[:, 1] *= -1
+    rows[:, 2] = 0
+    rows[::3, 3] = np.nan
+    return rows
+
+
+def test_pieces_give_the_moments_and_quantiles_of_the_whole():
+    rows, stream = _rows(), Stream()
+    for piece in np.array_split(rows, [10, 11, 2000]):
+        stream.add(piece)
+    mean, error, variance, low, middle, high = stream.summary((0.05, 0.5, 0.95))
+    # 1e-11: rounding of sums of 5000 numbers
+    np.testing.assert_allclose(mean, np.nanmean(rows, axis=0), rtol=1e-11)
+    np.testing.assert_allclose(variance, np.nanvar(rows, axis=0, ddof=1), rtol=1e-11)
+    np.testing.assert_allclose(error, np.sqrt(variance / np.sum(~np.isnan(rows), axis=0)), rtol=1e-12)
+    for q, value in ((0.05, low), (0.5, middle), (0.95, high)):
+        exact = np.nanquantile(rows, q, axis=0, method="lower")
+        np.testing.assert_allclose(value, exact, rtol=QUANTILE_ERROR)
+
+
+@pytest.mark.parametrize("value", [1e-200, -1e150, 0.0])
+def test_extreme_values_do_not_break_the_histogram(value):
+    stream = Stream()
+    stream.add(np.full((3, 1), value))
+    assert np.all(np.isfinite(stream.summary((0.5,))[3]))
+    assert np.sign(stream.summary((0.5,))[3]) == np.sign(value)
+
+
+def test_entries_that_are_never_defined_stay_nan():
+    stream = Stream()
+    stream.add(np.full((3, 1), np.nan))
+    assert np.all(np.isnan(stream.summary((0.5,))))

@@ -1,0 +1,75 @@
+import numpy as np
+import pytest
+
+import simcollapse as sc
+from tests.helpers import assert_proportion
+
+SIZES = {"n_real": 30, "n_per_round": 30, "rounds": 3, "seed": 4}
+
+
+@pytest.mark.parametrize("design", ["gaussian", "orthogonal"])
+def test_subsample_with_room_for_all_is_accumulate(design):
+    task = sc.linear_regression([1.0, -1.0], design=design)
+    ball = sc.knowledge_ball(bias=0.2, radius=0.6, slack=0.3)
+    everything = sc.simulate(task, ball, sc.accumulate(), chains=6, **SIZES)
+    room = sc.simulate(task, ball, sc.accumulate_subsample(10**6), chains=6, **SIZES)
+    np.testing.assert_array_equal(room.num_kept, everything.num_kept)
+    np.testing.assert_allclose(room.squared_error, everything.squared_error, rtol=1e-9)
+
+
+def test_subsample_draws_each_row_alike_and_none_twice():
+    """Each of 7 filled rows is among 3 drawn with probability 3/7; the drawn are distinct and none is empty."""
+    import jax
+    import jax.numpy as jnp
+
+    task = sc.linear_regression(7)
+    buffer = task.empty(10, task.truth_model())._replace(x=jnp.eye(10, 7), count=jnp.int32(7))
+    keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(jax.random.key(0), jnp.arange(20_000))
+    sums = jax.vmap(lambda key: task.draw(key, buffer, jnp.int32(3), 5))(keys)
+    drawn = np.diagonal(np.asarray(sums.gram), axis1=1, axis2=2)
+    assert np.all((drawn == 0) | (drawn == 1))
+    np.testing.assert_array_equal(drawn.sum(axis=1), 3)
+    assert_proportion(drawn.sum(axis=0).astype(int), 20_000, 3 / 7, resolution=0.04)
+
+
+def test_replace_forgets_and_accumulate_remembers():
+    """With a verifier that accepts nothing after round 0, only accumulate still has something to fit."""
+    task = sc.linear_regression([1.0, -1.0], design="orthogonal")
+    nothing = sc.knowledge_ball(bias=1000.0, radius=1.0)
+    with pytest.warns(UserWarning, match="froze"):
+        forgets = sc.simulate(task, nothing, sc.replace(), chains=2, **SIZES)
+    remembers = sc.simulate(task, nothing, sc.accumulate(), chains=2, **SIZES)
+    assert not forgets.alive.isel(round=1).any()
+    assert remembers.alive.all()
+
+
+def test_sums_do_not_depend_on_the_reference():
+    """A pool opened for another model gives the same fit: only rounding knows the reference."""
+    import jax
+    import jax.numpy as jnp
+
+    from simcollapse import chain
+
+    task = sc.linear_regression([1.0, -1.0, 2.0], noise=0.3, estimate_noise=True)
+    truth = task.truth_model()
+    pool = chain.add_real(jax.random.key(0), task, task.empty(None, truth), jnp.int32(50))
+    elsewhere = truth._replace(coef=truth.coef + 10.0, log_noise=truth.log_noise + 2.0)
+    moved = task.open(pool, elsewhere)
+    for one, other in zip(
+        task.fit(jax.random.key(1), pool, truth)[0], task.fit(jax.random.key(1), moved, truth)[0], strict=True
+    ):
+        np.testing.assert_allclose(one, other, rtol=1e-9)  # rounding times (10 / 0.3)^2
+
+
+def test_estimated_noise_is_followed_far_below_the_smallest_number():
+    """Replace with few rows and no verifier: log noise falls without bound, and nothing underflows or breaks."""
+    import jax
+
+    with jax.enable_x64(False):
+        task = sc.linear_regression([1.0, -1.0], estimate_noise=True)
+        result = sc.simulate(
+            task, sc.none(), sc.replace(), n_real=4, n_per_round=4, rounds=3000, chains=2, seed=0
+        )
+    final = result.log_noise.isel(round=-1)
+    assert (final < -700).all()  # below 1e-300, in single precision
+    assert result.alive.all()
