@@ -242,7 +242,9 @@ def _collect_until_kept(key, loop, state, pool, count, k):
         chunk, pool, counts = carry
         data = task.generate(key, state.model, chunk, count > 0)
         accepted = _accept(key, loop, state, data, chunk)
-        before = counts.used + jnp.cumsum(accepted, dtype=jnp.int32) - accepted.astype(jnp.int32)  # kept ahead of each row
+        before = (
+            counts.used + jnp.cumsum(accepted, dtype=jnp.int32) - accepted.astype(jnp.int32)
+        )  # kept ahead of each row
         proposed = before < count
         kept = accepted & proposed
         correct = _correct(loop, state, data) & proposed

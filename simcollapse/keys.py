@@ -15,9 +15,9 @@ import jax.numpy as jnp
 IMPLEMENTATION = "philox4x32"
 
 # Purposes of the draws inside one round. Append only: a new place in the list is a new stream.
-JUDGE, REAL, COVARIATES, NOISE, VERIFY, RESAMPLE, COLLECT, FIT, MEASURE, LAW, REAL_NOISE = range(11)
+JUDGE, REAL, GENERATE, VERIFY, RESAMPLE, COLLECT, FIT, MEASURE, LAW = range(9)
 
-_CHUNKS = 2**24  # chunks of one purpose; 11 purposes fit in the 32 bits that `fold_in` takes
+_CHUNKS = 2**24  # chunks of one purpose; up to 256 purposes fit in the 32 bits that `fold_in` takes
 
 
 def root(seed: int) -> jax.Array:

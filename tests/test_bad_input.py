@@ -32,7 +32,10 @@ BAD_VALUES = [
     (lambda: sc.knowledge_ball([0.0, 0.0], radius=0), r"verifier.radius must be positive.*got 0"),
     (lambda: sc.knowledge_ball([0.0, 0.0], radius=-1), r"verifier.radius must be positive.*got -1"),
     (lambda: sc.knowledge_ball([0.0, 0.0], radius=NAN), r"verifier.radius must be positive.*got nan"),
-    (lambda: sc.knowledge_ball([0.0, NAN], radius=1), r"verifier.center must be finite, got nan at index \(1,\)"),
+    (
+        lambda: sc.knowledge_ball([0.0, NAN], radius=1),
+        r"verifier.center must be finite, got nan at index \(1,\)",
+    ),
     (lambda: sc.knowledge_ball([[0.0]], radius=1), r"center must have shape \(any,\), got \(1, 1\)"),
     (lambda: sc.knowledge_ball([0.0], radius=[1, 2]), r"radius must have shape \(\), got \(2,\)"),
     (lambda: sc.knowledge_ball([0.0], radius=1, slack=-1), r"verifier.slack must be >= 0, got -1"),
@@ -40,7 +43,10 @@ BAD_VALUES = [
     (lambda: sc.knowledge_ball([0.0], bias=1, radius=1), r"exactly one.*got \['center', 'bias'\]"),
     (lambda: sc.knowledge_ball(bias=-1, radius=1), r"verifier.bias must be >= 0 and finite, got -1"),
     (lambda: sc.knowledge_ball(bias=1, direction=[0, 0], radius=1), "direction must not be zero"),
-    (lambda: sc.knowledge_ball(trained_on=0, radius=1), "verifier.trained_on must be a whole number >= 1, got 0"),
+    (
+        lambda: sc.knowledge_ball(trained_on=0, radius=1),
+        "verifier.trained_on must be a whole number >= 1, got 0",
+    ),
     (lambda: sc.linear_regression(2, noise=0), r"task.noise must be positive and finite, got 0"),
     (lambda: sc.linear_regression(2, noise=-1), r"task.noise must be positive and finite, got -1"),
     (lambda: sc.linear_regression(2, noise=NAN), r"task.noise must be positive and finite, got nan"),
@@ -55,12 +61,21 @@ BAD_VALUES = [
         lambda: sc.linear_regression(2, design="fixed", rows=np.ones((5, 2))),
         "rows must have full column rank 2, got rank 1",
     ),
-    (lambda: sc.linear_regression(2, design="fixed", rows=X[:, :1]), r"rows must have shape \(any, 2\), got \(12, 1\)"),
-    (lambda: sc.LinearRegression.from_data(X * np.nan, X[:, 0]), r"X must be finite, got nan at index \(0, 0\)"),
+    (
+        lambda: sc.linear_regression(2, design="fixed", rows=X[:, :1]),
+        r"rows must have shape \(any, 2\), got \(12, 1\)",
+    ),
+    (
+        lambda: sc.LinearRegression.from_data(X * np.nan, X[:, 0]),
+        r"X must be finite, got nan at index \(0, 0\)",
+    ),
     (lambda: sc.LinearRegression.from_data(X, X[:, 0] / 0), "y must be finite"),
     (lambda: sc.LinearRegression.from_data(X, X[:5, 0]), r"y must have shape \(12,\), got \(5,\)"),
     (lambda: sc.LinearRegression.from_data(X[:, 0], X[:, 0]), r"X must have shape \(any, any\), got \(12,\)"),
-    (lambda: sc.LinearRegression.from_data(X[:, [0, 0]], X[:, 0]), "X must have full column rank 3, got rank 2"),
+    (
+        lambda: sc.LinearRegression.from_data(X[:, [0, 0]], X[:, 0]),
+        "X must have full column rank 3, got rank 2",
+    ),
     (lambda: sc.LinearRegression.from_data(X[:4], X[:4, 0]), "X must have at least D \\+ 2 = 5 rows, got 4"),
     (lambda: run(n_real=2), "n_real must be >= 3 to fit 2 coefficients, got 2"),
     (lambda: run(n_per_round=2), "n_per_round must be >= 3 to fit 2 coefficients, got 2"),
@@ -96,7 +111,10 @@ BAD_VALUES = [
     (lambda: grid({"verifer.radius": [1.0]}), "unknown path 'verifer.radius'.*Did you mean 'verifier'"),
     (lambda: grid({"verifier.radius": []}), r"over\['verifier.radius'\] must have at least one value"),
     (lambda: grid({"verifier.radius": [1.0, -1.0]}), "verifier.radius must be positive.*got -1"),
-    (lambda: grid({"verifier.radius": [1.0, [1.0, 2.0]]}), r"verifier.radius must have shape \(\), got \(2,\)"),
+    (
+        lambda: grid({"verifier.radius": [1.0, [1.0, 2.0]]}),
+        r"verifier.radius must have shape \(\), got \(2,\)",
+    ),
     (lambda: grid({"task.truth": [[1.0, 2.0, 3.0]]}), r"task.truth must have shape \(2,\), got \(3,\)"),
     (lambda: grid({"n_per_round": [10, 0]}), "n_per_round must be a whole number >= 1, got 0"),
 ]
@@ -138,7 +156,9 @@ def test_wrong_mask_shape_names_the_verifier():
     def first_only(key, batch, model):
         return batch.y[:1] > 0
 
-    with pytest.raises(ValueError, match=r"verifier 'first_only' must return a mask of shape \(100,\), got shape \(1,\)"):
+    with pytest.raises(
+        ValueError, match=r"verifier 'first_only' must return a mask of shape \(100,\), got shape \(1,\)"
+    ):
         run(verifier=first_only)
 
 
@@ -146,7 +166,9 @@ def test_nothing_kept_freezes_the_chain_and_is_flagged():
     """Cells whose verifier accepts nothing freeze at round 1; the run and the other cells go on."""
     task = sc.linear_regression([1.0, -1.0], design="orthogonal")
     ball = sc.knowledge_ball(bias=1000.0, radius=1.0)
-    with pytest.warns(UserWarning, match=r"4 of 8 chains froze \(first: verifier.bias=1000.0, chain 0, round 1: nothing"):
+    with pytest.warns(
+        UserWarning, match=r"4 of 8 chains froze \(first: verifier.bias=1000.0, chain 0, round 1: nothing"
+    ):
         result = sc.sweep(
             task,
             ball,
@@ -181,7 +203,9 @@ def test_nothing_kept_under_accumulate_goes_on():
     ball = sc.knowledge_ball(bias=1000.0, radius=1.0)
     result = run(ORTHOGONAL, ball, sc.accumulate(), rounds=2, n_real=50, n_per_round=50)
     assert result.alive.all()
-    np.testing.assert_allclose(result.squared_error.isel(round=2), result.squared_error.isel(round=0), rtol=1e-9)
+    np.testing.assert_allclose(
+        result.squared_error.isel(round=2), result.squared_error.isel(round=0), rtol=1e-9
+    )
 
 
 def test_too_few_kept_rows_is_another_reason():

@@ -23,7 +23,7 @@ def _combinations():
             yield "orthogonal", "biased ball", name
 
 
-@pytest.mark.parametrize("names", _combinations(), ids=", ".join)
+@pytest.mark.parametrize("names", list(_combinations()), ids=", ".join)
 def test_promises(names):
     choices = TASKS[names[0]], VERIFIERS[names[1]], WORKFLOWS[names[2]]
     result = sc.simulate(*choices, **SIZES, chains=24, seed=1, block_size=8, record_model=True)
@@ -46,7 +46,9 @@ def test_promises(names):
     # one chain at a time: the same random numbers, results equal to rounding (another block is other code)
     alone = sc.simulate(*choices, **SIZES, chains=3, seed=1, block_size=1)
     np.testing.assert_array_equal(alone.num_kept, result.num_kept.isel(chain=slice(3)))
-    np.testing.assert_allclose(alone.squared_error, result.squared_error.isel(chain=slice(3)), rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(
+        alone.squared_error, result.squared_error.isel(chain=slice(3)), rtol=1e-9, atol=1e-12
+    )
 
 
 def test_every_known_name_has_a_row():
@@ -137,5 +139,5 @@ def test_one_float_type_per_run():
     assert result.attrs["dtype"] == "float32"
 
 
-def TASKS32():  # noqa: N802
+def TASKS32():
     return sc.linear_regression([1.0, -1.0], noise=0.5)

@@ -17,7 +17,9 @@ def test_solution_agrees_with_lapack(dim):
     solution, definite = jax.jit(jax.vmap(solve_positive))(matrix, right)
     assert np.all(definite)
     # 1e-10: float64 rounding times a condition number of about 1e2 for these matrices
-    np.testing.assert_allclose(solution, np.linalg.solve(matrix, right[..., None])[..., 0], rtol=1e-10, atol=1e-12)
+    np.testing.assert_allclose(
+        solution, np.linalg.solve(matrix, right[..., None])[..., 0], rtol=1e-10, atol=1e-12
+    )
 
 
 @pytest.mark.parametrize("dim", [2, BLOCK + 1])

@@ -17,7 +17,17 @@ def _draws(low, high, dtype):
 
 
 # ordinary, mirrored, straddling, narrow, narrow across zero, far, far and narrow, half lines
-INTERVALS = [(-1, 2), (0.5, 4), (-6, -1), (0.3, 0.31), (-0.01, 0.02), (9, 12), (-30, -29.9), (2, 60), (-np.inf, -9)]
+INTERVALS = [
+    (-1, 2),
+    (0.5, 4),
+    (-6, -1),
+    (0.3, 0.31),
+    (-0.01, 0.02),
+    (9, 12),
+    (-30, -29.9),
+    (2, 60),
+    (-np.inf, -9),
+]
 
 
 @pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])

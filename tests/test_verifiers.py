@@ -66,10 +66,10 @@ def test_centers_are_placed_as_asked():
         sc.knowledge_ball([1.3, -1.4], radius=1e-9),
         sc.knowledge_ball(bias=0.5, direction=[3.0, -4.0], radius=1e-9),
     ):
-        result = sc.simulate(task, ball, sc.replace(), chains=4, rejected="resample", record_model=True, **SIZES)
-        np.testing.assert_allclose(
-            result.model_coef.isel(round=1), np.tile([1.3, -1.4], (4, 1)), atol=1e-8
+        result = sc.simulate(
+            task, ball, sc.replace(), chains=4, rejected="resample", record_model=True, **SIZES
         )
+        np.testing.assert_allclose(result.model_coef.isel(round=1), np.tile([1.3, -1.4], (4, 1)), atol=1e-8)
 
 
 def test_a_trained_center_errs_like_a_fit_on_its_rows():
@@ -122,5 +122,7 @@ def test_resampling_by_tries_equals_resampling_by_the_interval():
     by_interval = sc.simulate(TASK, ball, sc.replace(), seed=4, **options)
     assert (by_tries.num_used.isel(round=1) == 10).all()
     assert_same_distribution(
-        by_tries.squared_error.isel(round=1).values, by_interval.squared_error.isel(round=1).values, resolution=0.09
+        by_tries.squared_error.isel(round=1).values,
+        by_interval.squared_error.isel(round=1).values,
+        resolution=0.09,
     )

@@ -7,6 +7,7 @@ D coefficients and records the audit. Baselines, limit and targets are described
 
 import json as json_format
 from pathlib import Path
+from typing import Any
 
 import rich.console
 
@@ -20,16 +21,17 @@ def main_run(json: bool = False, quick: bool = False, out: Path | None = None) -
     Args:
         json: print JSON instead of tables (what goes on is told on stderr either way).
         quick: one small case of everything, under a minute, instead of all sizes.
-        out: also write the JSON to this file.
+        out: also write the JSON to this file, anew after each part, so that an interrupted run leaves what it had.
     """
     told = rich.console.Console(stderr=True)
     with told.status("starting") as status:
-        measured = report.collect(QUICK if quick else FULL, lambda words: status.update(f"measuring {words}"))
-    text = json_format.dumps(measured, indent=1)
-    if out is not None:
-        Path(out).write_text(text + "\n", encoding="utf-8")
+        measured = report.collect(
+            QUICK if quick else FULL,
+            say=lambda words: status.update(f"measuring {words}"),
+            save=lambda so_far: _write(so_far, out),
+        )
     if json:
-        print(text)
+        print(_text(measured))
         return 0
     console = rich.console.Console()
     console.print(tables.heading(measured))
@@ -40,3 +42,12 @@ def main_run(json: bool = False, quick: bool = False, out: Path | None = None) -
     if out is not None:
         console.print(f"written to {out}")
     return 0
+
+
+def _write(measured: dict[str, Any], out: Path | None) -> None:
+    if out is not None:
+        Path(out).write_text(_text(measured) + "\n", encoding="utf-8")
+
+
+def _text(measured: dict[str, Any]) -> str:
+    return json_format.dumps(measured, indent=1, allow_nan=False)

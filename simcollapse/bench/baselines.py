@@ -79,41 +79,70 @@ def block_sizes(case: Case) -> list[int]:
 def _block(case, chains, rng) -> Outcome:
     out = _nothing(case, chains)
     truth, center, moment = case.truth, case.center, _second_moment(case)
-    gaussian = case.design == "gaussian"
-    rows, norms, products = (None, None, None) if gaussian else _fixed_rows(case)
     coef = np.broadcast_to(truth, (chains, case.dim))
     for k in range(case.rounds + 1):
-        if gaussian:
-            x = rng.standard_normal((chains, case.n, case.dim))
-            y = (x @ coef[:, :, None])[:, :, 0]
-        else:
-            x = rows
-            y = coef @ rows.T
-        y += rng.standard_normal((chains, case.n))
+        rows = _DrawnRows(case, chains, rng) if case.design == "gaussian" else _GivenRows(case)
+        y = rows.predict(coef) + rng.standard_normal((chains, case.n))
         weight = None
         if k and case.verified:
-            norm = np.sqrt(np.einsum("cnd,cnd->cn", x, x)) if gaussian else norms
-            bound = case.radius * norm + case.slack
-            kept = np.abs(y - x @ center) <= bound
-            correct = np.abs(y - x @ truth) <= bound
+            bound = case.radius * rows.norm() + case.slack
+            kept = np.abs(y - rows.predict(center)) <= bound
+            correct = np.abs(y - rows.predict(truth)) <= bound
             out.num_kept[:, k] = kept.sum(axis=1)
             out.num_correct[:, k] = correct.sum(axis=1)
             out.num_kept_correct[:, k] = (kept & correct).sum(axis=1)
             weight = kept.astype(float)
             y *= weight
-        if gaussian:
-            weighted = x if weight is None else x * weight[:, :, None]
-            gram = weighted.transpose(0, 2, 1) @ x
-            cross = (x.transpose(0, 2, 1) @ y[:, :, None])[:, :, 0]
-        else:
-            total = products.sum(axis=0) if weight is None else weight @ products
-            gram = np.broadcast_to(total.reshape(-1, case.dim, case.dim), (chains, case.dim, case.dim))
-            cross = y @ rows
-        coef = np.linalg.solve(gram, cross[:, :, None])[:, :, 0]
+        coef = np.linalg.solve(rows.gram(weight), rows.cross(y)[:, :, None])[:, :, 0]
         error = coef - truth
         out.squared_error[:, k] = np.einsum("cd,cd->c", error, error)
         out.excess_risk[:, k] = np.einsum("cd,cd->c", error @ moment, error)
     return out
+
+
+class _DrawnRows:
+    """Fresh covariates for each of C chains, (C, N, D)."""
+
+    def __init__(self, case, chains, rng):
+        self._x = rng.standard_normal((chains, case.n, case.dim))
+
+    def predict(self, coef):
+        """(C, N), for one model (D,) or one per chain (C, D)."""
+        return (self._x @ coef[..., None])[..., 0]
+
+    def norm(self):
+        return np.sqrt(np.einsum("cnd,cnd->cn", self._x, self._x))
+
+    def gram(self, weight):
+        """(C, D, D), rows counted with `weight` (C, N); None counts all."""
+        weighted = self._x if weight is None else self._x * weight[:, :, None]
+        return weighted.transpose(0, 2, 1) @ self._x
+
+    def cross(self, y):
+        """(C, D), from responses (C, N)."""
+        return (self._x.transpose(0, 2, 1) @ y[:, :, None])[:, :, 0]
+
+
+class _GivenRows:
+    """The same for the rows (N, D) that all chains share."""
+
+    def __init__(self, case):
+        self._fixed = _fixed_rows(case)
+
+    def predict(self, coef):
+        return coef @ self._fixed.rows.T
+
+    def norm(self):
+        return self._fixed.norms
+
+    def gram(self, weight):
+        rows, _, products = self._fixed
+        if weight is None:
+            return (rows.T @ rows)[None]  # the same for all chains
+        return (weight @ products).reshape(-1, rows.shape[1], rows.shape[1])
+
+    def cross(self, y):
+        return y @ self._fixed.rows
 
 
 def _nothing(case: Case, chains: int) -> Outcome:

@@ -9,7 +9,10 @@ import numpy as np
 import simcollapse as sc
 
 BIAS = 0.2  # |truth - center|: not zero, so that a program that mistook one for the other would show
-RADIUS_ROOT_DIM, SLACK = 0.4, 0.3  # radius sqrt(D) and slack: about half of the rows are accepted in every case
+RADIUS_ROOT_DIM, SLACK = (
+    0.4,
+    0.3,
+)  # radius sqrt(D) and slack: about half of the rows are accepted in every case
 HEAVY = 10**4  # entries of a round's design matrix from which chains are short
 ROUNDS, HEAVY_ROUNDS = 20, 5
 
@@ -92,7 +95,9 @@ class Case:
             **options,
         )
         if not result["alive"].values.all():
-            raise RuntimeError(f"a chain froze in the case {self.name}: the benchmark's verifier is too strict")
+            raise RuntimeError(
+                f"a chain froze in the case {self.name}: the benchmark's verifier is too strict"
+            )
         return result
 
 

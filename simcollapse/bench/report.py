@@ -1,5 +1,6 @@
 """All of a benchmark as one dictionary that JSON can hold: the setting, the cases, the sweeps, the targets."""
 
+import functools
 import importlib.metadata
 import os
 import platform
@@ -20,25 +21,49 @@ from simcollapse.bench.scale import Scale
 SCHEMA = 1  # of the dictionary; grows when a key changes its meaning
 
 
-def collect(scale: Scale, say: Callable[[str], None] = lambda _: None) -> dict[str, Any]:
-    """Everything measured at `scale`; `say` is told what comes next."""
+def collect(
+    scale: Scale, say: Callable[[str], None] = lambda _: None, save: Callable[[dict], None] = lambda _: None
+) -> dict[str, Any]:
+    """Everything measured at `scale`; `say` is told what comes next, `save` gets what there is after each part.
+
+    The last thing set is `complete`, so that a report that was cut short shows it.
+    """
     say("warming up")
-    cases.Case("gaussian", 2, 100).simulate(16)  # starting JAX belongs to no case
+    jax.random.normal(keys.root(0), dtype=float).block_until_ready()  # starting JAX belongs to no case
     sample_cases, skipped = cases.grid(scale.dims, scale.ns, True, scale.designs)
     law_cases, law_skipped = cases.grid(scale.law_dims, scale.law_ns, False, scale.law_designs)
     skipped += [item for item in law_skipped if item not in skipped]
-    report: dict[str, Any] = {"schema": SCHEMA, "scale": scale.name, "setting": setting(), "skipped": skipped}
-    report["sample"] = _each(sample_cases, measure.sample_level, "every row drawn", scale, say)
-    report["law"] = _each(law_cases, measure.exact_in_law, "exact in law", scale, say)
-    say("block sizes")
-    report["block_sizes"] = sweeps.block_sizes(scale) if scale.block_sizes else []
-    say("devices")
-    report["devices"] = sweeps.devices(scale) if scale.device_counts else []
-    report["targets"] = targets.judged(report["sample"], report["law"], report["block_sizes"])
-    report["memory"] = {
-        "peak_process_bytes": peak_process_bytes(),
-        "peak_device_bytes": programs.peak_device_bytes(),
+    report: dict[str, Any] = {
+        "schema": SCHEMA,
+        "scale": scale.name,
+        "complete": False,
+        "setting": setting(),
+        "skipped": skipped,
+        "sample": [],
+        "law": [],
+        "block_sizes": [],
+        "devices": [],
     }
+    parts = [
+        ("sample", f"every row drawn: {c.name}", functools.partial(measure.sample_level, c))
+        for c in sample_cases
+    ]
+    parts += [
+        ("law", f"exact in law: {c.name}", functools.partial(measure.exact_in_law, c)) for c in law_cases
+    ]
+    parts += [("block_sizes", "block sizes", sweeps.block_sizes), ("devices", "devices", sweeps.devices)]
+    for name, words, measured in parts:
+        say(words)
+        made = measured(scale)
+        report[name] += made if isinstance(made, list) else [made]
+        report["targets"] = targets.judged(report["sample"], report["law"], report["block_sizes"])
+        report["memory"] = {
+            "peak_process_bytes": peak_process_bytes(),
+            "peak_device_bytes": programs.peak_device_bytes(),
+        }
+        save(report)
+    report["complete"] = True
+    save(report)
     return report
 
 
@@ -66,14 +91,6 @@ def peak_process_bytes() -> int:
     """Most memory that this process had in use so far."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024  # macOS counts bytes, Linux KiB
-
-
-def _each(some_cases, measured, words, scale, say):
-    rows = []
-    for case in some_cases:
-        say(f"{words}: {case.name}")
-        rows.append(measured(case, scale))
-    return rows
 
 
 def _cpu_threads() -> int:

@@ -4,7 +4,10 @@ import dataclasses
 
 import jax
 
+from simcollapse.bench.cases import Case
 from simcollapse.bench.timing import LEAST_REPEATS
+
+GPU_BLOCKS = 16
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,8 +24,14 @@ class Scale:
     run_s: float  # of one run of a baseline or of the limit
     engine_run_s: float  # of one run of the engine; longer, since a call has a fixed cost
     repeats: int = LEAST_REPEATS
-    block_sizes: tuple[int, ...] = ()
+    block_sizes: tuple[tuple[Case, tuple[int, ...]], ...] = ()  # on CPU; elsewhere `GPU_BLOCKS` times as many
     device_counts: tuple[int, ...] = ()
+
+    @property
+    def swept_blocks(self) -> list[tuple[Case, list[int]]]:
+        """Cases and the block sizes to try for them on the device at hand."""
+        factor = 1 if jax.local_devices()[0].platform == "cpu" else GPU_BLOCKS
+        return [(case, [factor * size for size in sizes]) for case, sizes in self.block_sizes]
 
     @property
     def many_chains(self) -> int:
@@ -38,9 +47,13 @@ FULL = Scale(
     law_dims=(1, 10, 100),
     law_ns=(100, 1000),
     law_designs=("gaussian", "fixed"),
-    run_s=0.15,
-    engine_run_s=0.5,
-    block_sizes=(16, 32, 64, 128, 256, 512, 1024, 4096),
+    run_s=0.1,
+    engine_run_s=0.4,
+    block_sizes=(
+        (Case("gaussian", 10, 100), (16, 64, 256, 1024)),
+        (Case("fixed", 10, 100), (16, 64, 256, 1024)),
+        (Case("fixed", 100, 1000), (16, 64, 256)),
+    ),
     device_counts=(1, 2, 4),
 )
 QUICK = Scale(

@@ -15,33 +15,34 @@ from simcollapse.bench.cases import Case
 from simcollapse.bench.scale import Scale
 from simcollapse.bench.timing import Action
 
-SWEPT = (Case("gaussian", 10, 100), Case("fixed", 10, 100))
 SCALED = Case("gaussian", 10, 100)
 SCALED_BLOCK = 64
 TIMEOUT_S = 180
 
 
 def block_sizes(scale: Scale) -> list[dict[str, Any]]:
-    """Rate and cost of compiling by block size, all sizes in alternating runs of the same chains."""
+    """Rate and cost of compiling by block size, all sizes of a case in alternating runs."""
     rows = []
-    for case in SWEPT:
+    for case, sizes in scale.swept_blocks:
         programs.forget()
         auto, compiled, start = measure.engine_action(case, scale, "sample")
         chosen = start["block_size"]
-        chains = max(auto.size, 2 * chosen, 2 * max(scale.block_sizes))
-        actions, costs = {}, {chosen: programs.compile_cost(compiled)}
-        for size in sorted({*scale.block_sizes, chosen}):
+        actions, costs = {str(chosen): auto}, {chosen: programs.compile_cost(compiled)}
+        for size in sizes:
+            if size == chosen:
+                continue
+            chains = max(auto.size, 2 * size)
             run = functools.partial(case.simulate, chains, block_size=size)
             with programs.recorded() as compiled:
                 run()
             actions[str(size)] = Action(run, chains * (case.rounds + 1), chains)
-            costs.setdefault(size, programs.compile_cost(compiled))
+            costs[size] = programs.compile_cost(compiled)
         taken = timing.interleaved(actions, scale.repeats)
         rows += [
-            {"case": case.name, "block_size": int(size), "chosen": int(size) == chosen}
-            | timing.summary(taken[size], actions[size].work)
-            | costs[int(size)]
-            for size in actions
+            {"case": case.name, "block_size": size, "chosen": size == chosen}
+            | timing.summary(taken[str(size)], actions[str(size)].work)
+            | costs[size]
+            for size in sorted(costs)
         ]
     return rows
 

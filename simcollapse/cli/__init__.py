@@ -3,6 +3,7 @@
 Exit codes: 0 done, 1 a check failed, 2 not understood (usage), 3 bad input, 130 interrupted.
 """
 
+import io
 import os
 import sys
 import traceback
@@ -23,6 +24,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     Raises:
         SystemExit: help was printed, or the arguments were not understood (code 2).
     """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal that lacks a sign shows "?" and no error
     arguments = list(sys.argv[1:] if argv is None else argv)
     if arguments == ["--version"]:
         print(f"simcollapse {commands.version()}")

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -98,7 +98,7 @@ def standardise(table: Table) -> Table:
 def _diabetes() -> Table:
     from sklearn.datasets import load_diabetes  # slow to import, needed only here
 
-    bundle = load_diabetes(scaled=False)
+    bundle: Any = load_diabetes(scaled=False)
     X, y = np.asarray(bundle["data"], dtype=float), np.asarray(bundle["target"], dtype=float)
     source = f"diabetes, {len(X)} rows, bundled with scikit-learn (Efron, Hastie, Johnstone, Tibshirani 2004)"
     return Table(X, y, tuple(bundle["feature_names"]), source, "disease progression")
@@ -128,12 +128,12 @@ def _check_column(name: str, frame: pd.DataFrame, file: Path) -> None:
         raise ValueError(f"{file.name} has no column {name!r}; it has {present}{nearest(str(name), present)}")
 
 
-def _numeric(column: pd.Series, name: str, file: Path) -> np.ndarray:
-    """The column as floats, NaN where it has no value."""
+def _numeric(column: Any, name: str, file: Path) -> np.ndarray:
+    """The column (a Series) as floats, NaN where it has no value."""
     if pd.api.types.is_numeric_dtype(column) and not pd.api.types.is_complex_dtype(column):
         return column.to_numpy(dtype=float, na_value=np.nan)
     dates = pd.api.types.is_datetime64_any_dtype(column) or pd.api.types.is_timedelta64_dtype(column)
-    numbers = pd.Series(np.nan, column.index) if dates else pd.to_numeric(column, errors="coerce")
+    numbers: Any = pd.Series(np.nan, column.index) if dates else pd.to_numeric(column, errors="coerce")
     bad = np.flatnonzero(numbers.isna() & column.notna())
     if len(bad):
         row = int(bad[0])
@@ -155,7 +155,7 @@ def _complete(
             f"column {names[column]!r} of {file.name} must be finite, got {numbers[row, column]} in row {row + 1}"
         )
     missing = np.isnan(numbers)
-    rows = missing.any(axis=1)
+    rows = np.asarray(missing.any(axis=1))
     if not rows.any():
         return numbers, ""
     if not drop_missing:

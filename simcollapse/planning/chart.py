@@ -75,11 +75,8 @@ def _label(row, start, scale):
 def _axis(shown, width, plain):
     line = ("+" if plain else "└") + ("-" if plain else "─") * (width * len(shown))
     labels = [" "] * (width * len(shown) + 4)
-    free = 0
-    for place, k in enumerate(shown):
-        word = str(k)
-        at = place * width
-        if at >= free and (k % 5 == 0 or width * 5 > _WIDTH):
-            labels[at : at + len(word)] = word
-            free = at + len(word) + 2
+    every = 5 if width > 1 else 10  # bars
+    for place in range(0, len(shown), every):
+        word = str(shown[place])
+        labels[place * width : place * width + len(word)] = word
     return Text(f"{'':{_MARGIN + 1}}{line}\n{'round':>{_MARGIN}}  {''.join(labels).rstrip()}", style="dim")

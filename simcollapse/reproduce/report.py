@@ -9,6 +9,7 @@ import rich.console
 import rich.table
 import xarray as xr
 from matplotlib.figure import Figure
+from rich.markup import escape
 
 from simcollapse.reproduce import style
 from simcollapse.reproduce.claims import Claim
@@ -53,11 +54,11 @@ def print_claims(title: str, claims: Sequence[Claim], console: rich.console.Cons
     table.add_column("agrees?", no_wrap=True)
     for claim in claims:
         verdict = "[green]yes[/green]" if claim.agrees else "[bold red]NO[/bold red]"
-        words = rich.markup.escape(claim.statement), rich.markup.escape(claim.source)
+        words = escape(claim.statement), escape(claim.source)
         table.add_row(
             f"{words[0]} [dim]{words[1]}[/dim]",
-            rich.markup.escape(claim.measured),
-            rich.markup.escape(claim.wanted),
+            escape(claim.measured),
+            escape(claim.wanted),
             verdict,
         )
     console.print(table)

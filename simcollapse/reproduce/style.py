@@ -33,7 +33,7 @@ CENTER: dict[str, Any] = {
 
 DPI = 140  # a figure 8.5 inches wide is then 1190 pixels: sharp at the 900 of a README
 
-SETTINGS: dict[str, Any] = {
+SETTINGS: Any = {
     "font.size": 10.5,
     "axes.titlesize": 10.5,
     "axes.titleweight": "bold",

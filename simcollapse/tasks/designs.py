@@ -96,11 +96,10 @@ class Gaussian:
     rows_per_sample = 1
 
     def draw(self, key, present):
-        def normal():
-            return jax.random.normal(key, (self.dim, CHUNK), dtype=float)
-
-        code = keys.stored(normal, present)
-        return Explicit(), code if self.factor is None else self.factor @ code
+        """How to read the rows, their code, and their noise (N,) in units of its standard deviation."""
+        table = keys.stored(lambda: jax.random.normal(key, (self.dim + 1, CHUNK), dtype=float), present)
+        code, noise = table[:-1], table[-1]
+        return Explicit(), code if self.factor is None else self.factor @ code, noise
 
     def number(self, chunk):
         return chunk * CHUNK + jnp.arange(CHUNK, dtype=jnp.int32)
@@ -134,8 +133,12 @@ class Fixed:
         return self.rows.shape[0]
 
     def draw(self, key, present):
-        del key, present
-        return self, None  # every chunk is the whole of `rows`, so there is nothing to say
+        # every chunk is the whole of `rows`, so there is no code
+        return (
+            self,
+            None,
+            keys.stored(lambda: jax.random.normal(key, (self.chunk_rows,), dtype=float), present),
+        )
 
     def number(self, chunk):
         return chunk * self.chunk_rows + jnp.arange(self.chunk_rows, dtype=jnp.int32)
@@ -181,8 +184,8 @@ class Orthogonal:
         return self.dim
 
     def draw(self, key, present):
-        del key, present
-        return self, None
+        shape = (self.dim * CHUNK,)
+        return self, None, keys.stored(lambda: jax.random.normal(key, shape, dtype=float), present)
 
     def number(self, chunk):
         return jnp.tile(chunk * CHUNK + jnp.arange(CHUNK, dtype=jnp.int32), self.dim)

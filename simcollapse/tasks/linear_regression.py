@@ -124,21 +124,18 @@ class LinearRegression:
     def real(self, key, chunk, present) -> Rows:
         """One chunk of real rows: of the truth, or drawn from the table with replacement."""
         if self.real_rows is None:
-            return self._rows(key, self.truth_model(), chunk, present, keys.REAL, keys.REAL_NOISE)
+            return self._rows(keys.for_purpose(key, keys.REAL, chunk), self.truth_model(), present)
         x, residual = self.real_rows
         pick = jax.random.randint(keys.for_purpose(key, keys.REAL, chunk), (self.chunk_rows,), 0, x.shape[0])
         return Rows(Explicit(), x[pick].T, self.truth, self.noise, residual[pick] / self.noise)
 
     def generate(self, key, model, chunk, present) -> Rows:
         """One chunk of rows of `model`."""
-        return self._rows(key, model, chunk, present, keys.COVARIATES, keys.NOISE)
+        return self._rows(keys.for_purpose(key, keys.GENERATE, chunk), model, present)
 
-    def _rows(self, key, model, chunk, present, covariates, noise):
-        design, code = self.design.draw(keys.for_purpose(key, covariates, chunk), present)
-        shape = (self.chunk_rows * self.rows_per_sample,)
-        key_noise = keys.for_purpose(key, noise, chunk)
-        drawn = keys.stored(lambda: jax.random.normal(key_noise, shape, dtype=float), present)
-        return Rows(design, code, model.coef, jnp.exp(model.log_noise), drawn)
+    def _rows(self, key, model, present):
+        design, code, noise = self.design.draw(key, present)
+        return Rows(design, code, model.coef, jnp.exp(model.log_noise), noise)
 
     def redraw(self, key, model, data: Rows, kept) -> Rows:
         """`data` with a new response at the same x wherever `kept` is false."""

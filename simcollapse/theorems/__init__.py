@@ -9,9 +9,12 @@ line below. Here, and nowhere in the simulator, `simcollapse` and `theory` meet.
 
 import json
 from collections.abc import Callable, Iterable
+from math import isfinite
 from typing import Any
 
+import rich.box
 import rich.console
+import rich.markup
 import rich.table
 
 from simcollapse.checks import nearest
@@ -62,7 +65,9 @@ KNOWN: dict[str, Theorem] = {
 }
 
 
-def run(names: Iterable[str] | None = None, *, on_outcome: Callable[[Outcome], Any] | None = None) -> list[Outcome]:
+def run(
+    names: Iterable[str] | None = None, *, on_outcome: Callable[[Outcome], Any] | None = None
+) -> list[Outcome]:
     """Outcomes of the named theorems, of all when None; `on_outcome` is called after each.
 
     Raises:
@@ -100,25 +105,20 @@ def _find(name):
 def table(outcomes: list[Outcome]) -> rich.table.Table:
     """One row a theorem: how many configurations, the worst of them against its limit, the verdict."""
     planted = any(outcome.planted for outcome in outcomes)
-    made = rich.table.Table(title="Planted errors" if planted else "Theorems", title_justify="left")
-    made.add_column("theorem", no_wrap=True)
-    if planted:
-        made.add_column("planted error")
-    for column in ("configurations", "worst deviation", "limit", "seconds"):
-        made.add_column(column, justify="right")
+    made = rich.table.Table(box=rich.box.SIMPLE_HEAD, padding=(0, 1), show_edge=False)
+    made.add_column("theorem and planted error" if planted else "theorem")
+    for column in ("configurations", "worst deviation", "limit"):
+        made.add_column(column, justify="right", no_wrap=True)
     made.add_column("verdict", no_wrap=True)
     for outcome in outcomes:
         worst = outcome.worst
-        deviation = f"{worst.measure.split()[0]} {worst.deviation:.3g}" if worst else "-"
-        colour = "green" if outcome.good else "bold red"
+        name = outcome.theorem.name + (f"\n  {outcome.theorem.planted}" if outcome.planted else "")
         made.add_row(
-            outcome.theorem.name,
-            *([outcome.theorem.planted] if planted else []),
+            rich.markup.escape(name),
             str(len(outcome.configurations)),
-            deviation,
+            f"{worst.measure.split()[0]} {worst.deviation:.3g}" if worst else "-",
             f"{worst.limit:.3g}" if worst else "-",
-            f"{outcome.elapsed_s:.1f}",
-            f"[{colour}]{outcome.verdict}[/]",
+            f"[{'green' if outcome.good else 'bold red'}]{outcome.verdict}[/]",
         )
     return made
 
@@ -136,7 +136,12 @@ def as_dict(outcome: Outcome) -> dict[str, Any]:
         "good": outcome.good,
         "error": outcome.error,
         "elapsed_s": outcome.elapsed_s,
-        "configurations": [c._asdict() | {"agrees": c.agrees} for c in outcome.configurations],
+        "configurations": [
+            # JSON knows no infinity
+            c._asdict()
+            | {"deviation": c.deviation if isfinite(c.deviation) else str(c.deviation), "agrees": c.agrees}
+            for c in outcome.configurations
+        ],
     }
 
 
@@ -155,7 +160,9 @@ def main_run(names: list[str] | None = None, self_test: bool = False, json: bool
     chosen = [_find(name).name for name in names] if names else list(KNOWN)
 
     def report(outcome):
-        progress.print(f"{outcome.theorem.name}: {outcome.verdict} ({outcome.elapsed_s:.1f} s)", highlight=False)
+        progress.print(
+            f"{outcome.theorem.name}: {outcome.verdict} ({outcome.elapsed_s:.1f} s)", highlight=False
+        )
 
     outcomes = _check(chosen, planted=self_test, on_outcome=report)
     if json:

@@ -88,13 +88,13 @@ def _wrong_rate(z):
 
 RATE_THEOREM = Theorem(
     name="contraction-rate",
-    statement="A round maps the deviation delta from the center to m(delta) with |m(delta)| <= rho |delta|, and the "
-    "slope at the center is rho = v(0)/sigma^2 = 1 - 2 z phi(z)/(2 Phi(z) - 1), z = b/sigma.",
+    statement="A round maps the deviation delta from the center to m(delta) with |m(delta)| <= rho |delta|, and "
+    "the slope at the center is rho = v(0)/sigma^2 = 1 - 2 z phi(z)/(2 Phi(z) - 1), z = b/sigma.",
     source="[Yi26], Theorem 4.1 (arXiv v3), whose contraction constant is rho; the slope is derived here; "
     "theory.knowledge_center.contraction_rate",
     assumptions="Orthogonal design, known noise, n -> inf for the map itself.",
-    strategy="Difference quotient of the truncated mean; and simulate(): the regression of round 1 on round 0, whose "
-    f"mean is E m'(delta_0) by Stein's identity, and the sign of delta_1 - rho delta_0; z-scores; {RATE}.",
+    strategy="Difference quotient of the truncated mean; and simulate(): the regression of round 1 on round 0, "
+    f"whose mean is E m'(delta_0) by Stein's identity, and the sign of delta_1 - rho delta_0; z-scores; {RATE}.",
     planted="rho taken to be the acceptance rate",
     check=_rate,
 )
@@ -104,7 +104,12 @@ def _decay(planted):
     n_real, generated = 50, 2000
     for radius in (1.0, 1.5, 2.0):
         chains = orthogonal_chains(
-            bias=0.0, radius=radius, n_real=n_real, n_per_round=generated, chains=1024, seed=round(100 * radius)
+            bias=0.0,
+            radius=radius,
+            n_real=n_real,
+            n_per_round=generated,
+            chains=1024,
+            seed=round(100 * radius),
         )
         rho = kc.contraction_rate(radius, 1.0)
         factor = rho if planted else rho**2
@@ -121,8 +126,8 @@ DECAY = Theorem(
     statement="With an unbiased verifier and many rows a round multiplies the squared error by rho^2.",
     source="derived here; theory.knowledge_center.mse_trajectory with verifier_bias = 0, n_per_round = inf",
     assumptions="Orthogonal design, replace, known noise, no bias, small deviations, n -> inf.",
-    strategy="simulate(): squared error of round 1 minus rho^2 times that of round 0, chain by chain, minus the noise "
-    f"d rho sigma^2/n of a finite round; z-score with 2 % for the curvature of the map; {RATE}.",
+    strategy="simulate(): squared error of round 1 minus rho^2 times that of round 0, chain by chain, minus the "
+    f"noise d rho sigma^2/n of a finite round; z-score with 2 % for the curvature of the map; {RATE}.",
     planted="rho instead of rho^2",
     check=_decay,
 )

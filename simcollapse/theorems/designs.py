@@ -1,6 +1,7 @@
 """Designs whose rows see the verifier differently: fresh Gaussian rows, and any given rows."""
 
 import functools
+from typing import Any
 
 import numpy as np
 
@@ -79,7 +80,7 @@ def _chains(dataset, truth, to_center):
 def _population(planted):
     generated = 8000
     for bias, radius, slack in ((2.0, 0.2, 0.3), (1.0, 0.8, 0.0)):
-        arguments = dict(dim=DIM, radius=radius, slack=slack, sigma=1.0)
+        arguments: dict[str, Any] = dict(dim=DIM, radius=radius, slack=slack, sigma=1.0)
         acceptance = kc.population_acceptance(bias, **arguments)
         maps = {mode: kc.population_map(bias, **arguments, covariates=mode) for mode in ("drop", "resample")}
         for rejected in maps:
@@ -112,8 +113,7 @@ POPULATION = Theorem(
     source="derived here; theory.knowledge_center.population_map",
     assumptions="x ~ N(0, I), replace, known noise, n -> inf.",
     strategy="simulate() with 8000 rows: component of round 1 along the deviation of round 0 against g, with "
-    "(d + 1)/(n Z) for finite n, and the components across it against 0; z-scores; " + RATE
-    + ".",
+    "(d + 1)/(n Z) for finite n, and the components across it against 0; z-scores; " + RATE + ".",
     planted="the map of the other mode of rejection",
     check=_population,
 )
@@ -174,7 +174,8 @@ FIXED = Theorem(
     assumptions="The same rows every round, replace, known noise; with dropped rows to first order in 1/n.",
     strategy="simulate() on 12 rows whose bounds differ fourfold: redrawn, every round standardised by its exact "
     "conditional mean and covariance; dropped, squared error per round with 2 % for the first order; z-scores; "
-    + RATE + ".",
+    + RATE
+    + ".",
     planted="one bound for all rows, the mean of theirs",
     check=_fixed,
 )

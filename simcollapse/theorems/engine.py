@@ -1,4 +1,6 @@
-"""What must hold whatever the theory: engines agree, units and coordinates do not matter, no verifier is no verifier."""
+"""What must hold whatever the theory: engines agree; units, coordinates and an infinite radius do not matter."""
+
+from typing import Any
 
 import numpy as np
 
@@ -37,12 +39,12 @@ def _engines(planted):
 
 ENGINES = Theorem(
     name="two-engines-agree",
-    statement="Drawing a round's sufficient statistics from their law (Bartlett, Cochran) is the same random process as "
-    "drawing its rows.",
+    statement="Drawing a round's sufficient statistics from their law (Bartlett, Cochran) is the same random "
+    "process as drawing its rows.",
     source="classical (Bartlett 1933, Cochran 1934); simcollapse.laws",
     assumptions="No verifier, Gaussian noise, at least d rows a round.",
-    strategy="simulate() with engine='law' and engine='sample', different seeds: squared error and log noise of a round "
-    f"by the two-sample Kolmogorov–Smirnov test; {RATE}.",
+    strategy="simulate() with engine='law' and engine='sample', different seeds: squared error and log noise of a "
+    f"round by the two-sample Kolmogorov–Smirnov test; {RATE}.",
     planted="the law draws 15 rows where the other engine draws 20",
     check=_engines,
 )
@@ -72,12 +74,12 @@ def _infinite(planted):
 
 INFINITE = Theorem(
     name="infinite-radius",
-    statement="A knowledge ball of infinite radius is no verifier, wherever its center, and then dropping and redrawing "
-    "rejected rows are the same.",
+    statement="A knowledge ball of infinite radius is no verifier, wherever its center, and then dropping and "
+    "redrawing rejected rows are the same.",
     source="definition; [Yi26], Eq. 1 (arXiv v3)",
     assumptions="The three arms draw the same random numbers.",
-    strategy="simulate() with the ball, rows dropped and redrawn, and with none() on common noise: relative difference "
-    "of the squared errors, largest over rounds, median over chains; limit 1e-4 is rounding in single precision.",
+    strategy="simulate() with the ball, rows dropped and redrawn, and with none() on common noise: relative "
+    "difference of the squared errors, largest over rounds, median over chains; limit 1e-4 for float32 rounding.",
     planted="radius of 3 sigma in place of infinity",
     check=_infinite,
 )
@@ -115,21 +117,25 @@ def _rotation(planted):
     plain = fixed_chains(**settings).squared_error
     turned = fixed_chains(turned="rows and truth" if planted else "all", **settings).squared_error
     yield within("given rows turned, common noise", _apart(turned, plain), 10 * ROUNDING)
-    settings = dict(bias=1.0, radius=0.2, slack=0.3, rejected="drop", n_real=60, n_per_round=120, chains=4096)
-    first = gaussian_chains(direction=(1.0, 0.0, 0.0, 0.0), seed=14, **settings)
-    second = gaussian_chains(direction=LEVEL, seed=15, **(settings | {"bias": 0.8} if planted else settings))
-    yield same_distribution("Gaussian rows, bias in another direction", first.squared_error[:, 1], second.squared_error[:, 1])
+    fresh: dict[str, Any] = dict(
+        bias=1.0, radius=0.2, slack=0.3, rejected="drop", n_real=60, n_per_round=120, chains=4096
+    )
+    first = gaussian_chains(direction=(1.0, 0.0, 0.0, 0.0), seed=14, **fresh)
+    second = gaussian_chains(direction=LEVEL, seed=15, **(fresh | {"bias": 0.8} if planted else fresh))
+    yield same_distribution(
+        "Gaussian rows, bias in another direction", first.squared_error[:, 1], second.squared_error[:, 1]
+    )
 
 
 ROTATION = Theorem(
     name="rotation-equivariance",
-    statement="Turning the coordinates of rows, truth and center changes no error; with Gaussian rows only the length of "
-    "the bias matters.",
+    statement="Turning the coordinates of rows, truth and center changes no error; with Gaussian rows only the "
+    "length of the bias matters.",
     source="definition",
     assumptions="Euclidean norm in the verifier's bound; x ~ N(0, I) for the second part.",
-    strategy="simulate() on given rows and on the same rows turned, common noise: relative difference of the squared "
-    "errors, median over chains, limit 1e-3 for rounding; Gaussian rows with two directions of bias and different "
-    f"seeds: two-sample Kolmogorov–Smirnov test; {RATE}.",
+    strategy="simulate() on given rows and on the same rows turned, common noise: relative difference of the "
+    "squared errors, median over chains, limit 1e-3 for rounding; Gaussian rows with two directions of bias and "
+    f"different seeds: two-sample Kolmogorov–Smirnov test; {RATE}.",
     planted="the center is not turned with the rest; and a bias of 0.8 in place of 1",
     check=_rotation,
 )

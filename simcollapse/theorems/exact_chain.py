@@ -1,5 +1,7 @@
 """The whole chain under `replace` on the orthogonal design, for deviations of any size."""
 
+from typing import Any
+
 import numpy as np
 
 import theory
@@ -22,7 +24,9 @@ def _exact(planted):
             else:
                 chains = _dropped_chains(bias, radius, n_real, rows)
             mean, mse = _predicted(bias, radius, n_real, rows, rejected, linear=planted)
-            label = f"bias {bias:g}, bound {radius:g}, {rows} {'kept' if rejected == 'resample' else 'generated'}"
+            label = (
+                f"bias {bias:g}, bound {radius:g}, {rows} {'kept' if rejected == 'resample' else 'generated'}"
+            )
             yield equal_means(f"mean, {label}", chains.deviation, mean)
             yield equal_means(f"squared error, {label}", chains.squared_error, mse)
 
@@ -51,7 +55,8 @@ def _predicted(bias, radius, n_real, rows, rejected, linear):
         dim=4,
         sigma=1.0,
         n_real=n_real,
-        n_per_round=rows * (theory.truncated_normal.moments(0.0, radius, 1.0)[2] if rejected == "drop" else 1),
+        n_per_round=rows
+        * (theory.truncated_normal.moments(0.0, radius, 1.0)[2] if rejected == "drop" else 1),
         bound=radius,
         verifier_bias=vector,
         rounds=ROUNDS,
@@ -62,12 +67,12 @@ def _predicted(bias, radius, n_real, rows, rejected, linear):
 
 EXACT = Theorem(
     name="exact-chain",
-    statement="Mean and mean squared error of every round follow from the one-dimensional chain in each direction, for "
-    "any bias, any counts, rejected rows dropped or redrawn.",
+    statement="Mean and mean squared error of every round follow from the one-dimensional chain in each direction, "
+    "for any bias, any counts, rejected rows dropped or redrawn.",
     source="derived here; theory.knowledge_center.chain_law_exact",
     assumptions="Orthogonal design, replace, known noise, empty rounds so rare that none occurs.",
-    strategy="simulate() with redrawn rows (fixed kept count) and with dropped ones; mean per round and direction and "
-    f"squared error per round, as z-scores; {RATE}.",
+    strategy="simulate() with redrawn rows (fixed kept count) and with dropped ones; mean per round and direction "
+    f"and squared error per round, as z-scores; {RATE}.",
     planted="the linearised chain, rho delta in place of m(delta)",
     check=_exact,
 )
@@ -85,19 +90,17 @@ def _random_count(planted):
         expected = np.interp(np.abs(before), grid, variance * inverse)
         moved = np.sign(before) * np.interp(np.abs(before), grid, mean)
         ratio = (after - moved) ** 2 / expected
-        yield equal_means(
-            f"bound {radius:g}, {generated} generated", ratio.mean(axis=(1, 2)), 1.0
-        )
+        yield equal_means(f"bound {radius:g}, {generated} generated", ratio.mean(axis=(1, 2)), 1.0)
 
 
 RANDOM_COUNT = Theorem(
     name="dropped-rows",
-    statement="Dropping rejected rows makes the kept count K binomial, so a round's variance is v(delta) E[1/K | K >= 1] "
-    "and not v(delta)/(n Z): 3 % apart with 11 rows kept on average.",
+    statement="Dropping rejected rows makes the kept count K binomial, so a round's variance is v(delta) E[1/K | K "
+    ">= 1] and not v(delta)/(n Z): 3 % apart with 11 rows kept on average.",
     source="derived here; theory.knowledge_center.inverse_kept_count",
     assumptions="Orthogonal design, replace, known noise, K = 0 so rare that it does not occur.",
-    strategy="simulate(): squared distance of every fit from its conditional mean over the variance at its own last "
-    f"fit, averaged over rounds and directions, as a z-score; {RATE}.",
+    strategy="simulate(): squared distance of every fit from its conditional mean over the variance at its own "
+    f"last fit, averaged over rounds and directions, as a z-score; {RATE}.",
     planted="1/(n Z) in place of E[1/K]",
     check=_random_count,
 )
@@ -126,7 +129,7 @@ def _bound(planted):
 
 
 def _ceiling(radius, bias, n_real, rows, planted):
-    arguments = dict(
+    arguments: dict[str, Any] = dict(
         dim=4, sigma=1.0, n_real=n_real, n_per_round=rows, bound=radius, verifier_bias=bias, rounds=ROUNDS
     )
     bound = kc.mse_bound(**arguments)
@@ -139,12 +142,12 @@ def _ceiling(radius, bias, n_real, rows, planted):
 
 BOUND = Theorem(
     name="published-bound",
-    statement="The squared distance to the knowledge center stays below rho^{2k} E|theta_0 - theta_c|^2 + d sigma^2 "
-    "sum_j rho^{2(k-j)+1}/n_j.",
+    statement="The squared distance to the knowledge center stays below rho^{2k} E|theta_0 - theta_c|^2 + d "
+    "sigma^2 sum_j rho^{2(k-j)+1}/n_j.",
     source="[Yi26], Theorem 4.1, Eq. 7 (arXiv v3); theory.knowledge_center.mse_bound",
     assumptions="Orthogonal design, replace, known noise, n_j rows kept in round j; deviations of any size.",
-    strategy="The exact chain in 18 settings, and simulate() with a fixed kept count: mean squared distance per round, "
-    f"one-sided z-score; {RATE}.",
+    strategy="The exact chain in 18 settings, and simulate() with a fixed kept count: mean squared distance per "
+    f"round, one-sided z-score; {RATE}.",
     planted="one factor rho too many in the noise terms",
     check=_bound,
 )

@@ -17,6 +17,7 @@ from simcollapse.workflows import accumulate, accumulate_subsample, replace
 
 DIM = 4  # of every orthogonal and Gaussian design
 ROUNDS = 8
+SUBSET_ROWS = 40  # of every subset drawn from a pool; it is part of the program
 BLOCK = 128  # chains of a block: another size would be another program
 TRUTH = (1.0, -1.0, 0.5, 2.0)
 LEVEL = (0.5, 0.5, 0.5, 0.5)  # unit vector: the same bias in every direction
@@ -83,6 +84,22 @@ def orthogonal_chains(
     to_center = bias * np.asarray(direction) / np.linalg.norm(direction)
     error = as_float64(noted(dataset).model_coef) - np.asarray(truth)
     return Chains(error - to_center, -to_center, (error**2).sum(axis=-1))
+
+
+def subsampled_mean(*, bias: float, radius: float, chains: int) -> Chains:
+    """Chains that estimate a mean (d = 1, x = 1) from random subsets of all rows kept so far."""
+    return orthogonal_chains(
+        bias=bias,
+        radius=radius,
+        n_real=SUBSET_ROWS,
+        n_per_round=SUBSET_ROWS,
+        chains=chains,
+        seed=8,
+        direction=(1.0,),
+        truth=TRUTH[:1],
+        rejected="resample",
+        workflow="accumulate_subsample",
+    )
 
 
 def as_float64(array) -> np.ndarray:

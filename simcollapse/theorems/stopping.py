@@ -1,6 +1,7 @@
 """What becomes of a chain in the long run, and when to stop; linearised, `replace`, orthogonal design."""
 
 import functools
+from typing import Any
 
 import numpy as np
 
@@ -11,7 +12,6 @@ from simcollapse.theorems.evidence import RATE, at_most, below, equal_means, wit
 from simcollapse.theorems.simulations import (
     BLOCK,
     DIM,
-    LEVEL,
     ROUNDS,
     TRUTH,
     as_float64,
@@ -24,13 +24,16 @@ from simcollapse.workflows import replace
 
 kc = theory.knowledge_center
 
-N_REAL, GENERATED = 100, 1000  # rows per direction; deviations stay below 0.2 sigma, where the linear form holds
+N_REAL, GENERATED = (
+    100,
+    1000,
+)  # rows per direction; deviations stay below 0.2 sigma, where the linear form holds
 CHAINS = 2048
 
 
 def _errors(bias2, radius, *, generated=GENERATED, chains=CHAINS):
     """Squared errors (C, K + 1) of simulated chains with squared bias `bias2`, and the theory's arguments."""
-    arguments = dict(
+    arguments: dict[str, Any] = dict(
         dim=DIM,
         sigma=1.0,
         n_real=N_REAL,
@@ -63,7 +66,7 @@ def _limit(planted):
         label = f"bound {radius:g}, {rows} generated"
         # errors of two chains are independent: their product has the squared mean error, without the variance
         yield equal_means(f"without noise, {label}", (error[::2] * error[1::2]).sum(axis=1), expected, left)
-        kept = rows * theory.truncated_normal.moments(0.0, radius, 1.0)[2]
+        kept = rows * float(theory.truncated_normal.moments(0.0, radius, 1.0)[2])
         floor = kc.stationary_variance(dim=DIM, sigma=1.0, bound=radius, n_per_round=kept)
         more = floor * 1.5 / kept / (1 - rate)  # the kept count is random: E[1/K] > 1/(n Z)
         yield equal_means(f"with noise, {label}", chains.squared_error[:, -1], expected + floor, left + more)
@@ -71,22 +74,24 @@ def _limit(planted):
 
 LIMIT = Theorem(
     name="bias-is-the-limit",
-    statement="The mean squared error tends to the squared bias of the verifier as rounds and rows grow, whatever its "
-    "radius: selectivity sets the speed only.",
+    statement="The mean squared error tends to the squared bias of the verifier as rounds and rows grow, whatever "
+    "its radius: selectivity sets the speed only.",
     source="derived here; theory.knowledge_center.limit_mse",
     assumptions="Orthogonal design, replace, known noise; n -> inf removes the stationary variance S.",
-    strategy="simulate() at four radii and counts: product of the errors of two independent chains after 8 rounds (no "
-    f"variance in it) against the squared bias, and squared error against bias^2 + S; z-scores; {RATE}.",
+    strategy="simulate() at four radii and counts: product of the errors of two independent chains after 8 rounds "
+    f"(no variance in it) against the squared bias, and squared error against bias^2 + S; z-scores; {RATE}.",
     planted="a limit that depends on the radius, (1 - rho)^2 bias^2",
     check=_limit,
 )
 
 
 def _best(planted):
-    yield within("best whole round <= start, equal iff no first gain, 2000 settings", _best_violations(planted), 0)
+    yield within(
+        "best whole round <= start, equal iff no first gain, 2000 settings", _best_violations(planted), 0
+    )
     for bias2, radius in ((0.031, 2.0), (0.02, 1.5), (0.006, 1.0)):
         errors, arguments = _errors(bias2, radius)
-        best = int(round(kc.best_round(**arguments) / 2)) if planted else int(kc.best_integer_round(**arguments))
+        best = round(kc.best_round(**arguments) / 2) if planted else int(kc.best_integer_round(**arguments))
         label = f"bias {np.sqrt(bias2):.3g}, bound {radius:g}, round {best}"
         yield at_most(f"no round is better, {label}", errors[:, best, None] - np.delete(errors, best, axis=1))
         yield below(f"better than the start, {label}", errors[:, best] - errors[:, 0])
@@ -102,7 +107,9 @@ def _best_violations(planted):
     broken = 0
     for _ in range(2000):
         bound, bias, rows = np.exp(generator.uniform(np.log([0.1, 1e-3, 5]), np.log([4, 3, 1e5])))
-        arguments = dict(dim=3, sigma=1.0, n_real=50.0, bound=bound, verifier_bias=bias, n_per_round=rows)
+        arguments: dict[str, Any] = dict(
+            dim=3, sigma=1.0, n_real=50.0, bound=bound, verifier_bias=bias, n_per_round=rows
+        )
         start, best = 3 / 50, kc.best_mse(**arguments, integer=True)
         gains = kc.first_round_improves(**arguments)
         if planted:
@@ -113,10 +120,10 @@ def _best_violations(planted):
 
 BEST = Theorem(
     name="best-stopping-round",
-    statement="Stopped at the best whole round k*, the chain is never worse than the fit on real data, and exactly as "
-    "good iff its first round gains nothing; no other round does better.",
-    source="derived here; theory.knowledge_center.best_integer_round, first_round_improves (compare [Yi26], Theorem "
-    "3.1, arXiv v3)",
+    statement="Stopped at the best whole round k*, the chain is never worse than the fit on real data, and exactly "
+    "as good iff its first round gains nothing; no other round does better.",
+    source="derived here; theory.knowledge_center.best_integer_round, first_round_improves (compare [Yi26], "
+    "Theorem 3.1, arXiv v3)",
     assumptions="Orthogonal design, replace, known noise, small deviations.",
     strategy="The formulas in 2000 random settings; simulate(): the round they name against every other round and "
     f"against the start, chain by chain, one-sided z-scores; {RATE}.",
@@ -148,8 +155,8 @@ def _regimes(planted):
 
 REGIMES = Theorem(
     name="regimes",
-    statement="Retraining with a verifier has four fates, told apart by its squared bias against V0 - S: it improves "
-    "(no bias), gains and plateaus, gains and then falls below its start, or degrades from the first round on.",
+    statement="Retraining with a verifier has four fates, told apart by its squared bias against V0 - S: it "
+    "improves (no bias), gains and plateaus, gains and then reverses to below its start, or degrades from round 1 on.",
     source="derived here; theory.knowledge_center.regime",
     assumptions="Orthogonal design, replace, known noise, small deviations.",
     strategy="simulate() in each of the four: the predicted signs of change between rounds 0, 1, 2 and 8, chain by "
@@ -171,12 +178,12 @@ def _reversal(planted):
 
 REVERSAL = Theorem(
     name="reversal-round",
-    statement="A chain that gains first stays no worse than its start until round 2 artanh((V0 - S)/Delta^2)/(-ln rho), "
-    "and is worse from then on.",
+    statement="A chain that gains first stays no worse than its start until round 2 artanh((V0 - S)/Delta^2)/(-ln "
+    "rho), and is worse from then on.",
     source="derived here; theory.knowledge_center.reversal_round",
     assumptions="Orthogonal design, replace, known noise, small deviations, Delta^2 > V0 - S > 0.",
-    strategy="simulate(): the whole rounds on either side of the boundary against the start, chain by chain; each sign "
-    "must be established by a one-sided z-score; 1e-6 is here the chance of passing a false one.",
+    strategy="simulate(): the whole rounds on either side of the boundary against the start, chain by chain; each "
+    "sign must be established by a one-sided z-score; 1e-6 is here the chance of passing a false one.",
     planted="half the reversal round",
     check=_reversal,
 )
@@ -230,13 +237,13 @@ def _radius_of_rate(rate):
 
 WORTH = Theorem(
     name="verifier-is-worth-its-data",
-    statement="A verifier whose center is the fit on m rows of its own brings the best-stopped error down to that of one "
-    "fit on all n + m rows: verification is worth at most pooling the verifier's data.",
+    statement="A verifier whose center is the fit on m rows of its own brings the best-stopped error down to that "
+    "of one fit on all n + m rows: verification is worth at most pooling the verifier's data.",
     source="derived here; theory.knowledge_center.verifier_worth",
     assumptions="Orthogonal design, replace, known noise, small deviations, unlimited synthetic rows.",
-    strategy="simulate() with a verifier trained anew in every chain, radius set so that round 1 is the best; squared "
-    "error minus the noise of finite rows against the pooled fit (z-score, 1 % for curvature), a simulated pooled "
-    f"fit, and other radii one-sided; {RATE}.",
+    strategy="simulate() with a verifier trained anew in every chain, radius set so that round 1 is the best; "
+    "squared error minus the noise of finite rows against the pooled fit (z-score, 1 % for curvature), a simulated "
+    f"pooled fit, and other radii one-sided; {RATE}.",
     planted="the simulated verifier is trained on half as many rows",
     check=_worth,
 )

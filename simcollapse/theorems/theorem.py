@@ -24,7 +24,11 @@ class Configuration(NamedTuple):
         """How far beyond the limit, in units of it; orders configurations of different measures."""
         if math.isnan(self.deviation):
             return math.inf
-        return (self.deviation - self.limit) / abs(self.limit) if self.limit else math.copysign(1, self.deviation)
+        return (
+            (self.deviation - self.limit) / abs(self.limit)
+            if self.limit
+            else math.copysign(1, self.deviation)
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +42,9 @@ class Theorem:
 
     name: str  # as typed on the command line
     statement: str  # one or two plain sentences
-    source: str  # [Key], Theorem n (arXiv vN), or "derived here", and the function of `theory` that computes it
+    source: (
+        str  # [Key], Theorem n (arXiv vN), or "derived here", and the function of `theory` that computes it
+    )
     assumptions: str
     strategy: str  # the independent simulation, what is compared, the false-alarm rate
     planted: str  # the error that `check(True)` commits

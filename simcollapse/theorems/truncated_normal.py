@@ -5,7 +5,7 @@ import numpy as np
 
 import theory
 from simcollapse import keys
-from simcollapse.theorems.evidence import RATE, equal_means, within
+from simcollapse.theorems.evidence import RATE, equal_means
 from simcollapse.theorems.theorem import Theorem
 from simcollapse.truncated import truncated_normal
 
@@ -44,8 +44,8 @@ MOMENTS = Theorem(
     "the truncated normal, from the center to 40 standard deviations out.",
     source="textbook; theory.truncated_normal.moments",
     assumptions="N(mean, sigma^2), bound b > 0.",
-    strategy="NumPy draws with plain rejection, and in tails and narrow intervals the simulator's own one-go draws; "
-    f"mean, variance and acceptance as z-scores; {RATE}.",
+    strategy="NumPy draws with plain rejection, and in tails and narrow intervals the simulator's own one-go "
+    f"draws; mean, variance and acceptance as z-scores; {RATE}.",
     planted="the variance computed without the square of the mean's shift",
     check=_moments,
 )

@@ -1,6 +1,7 @@
 """Retraining without a verifier: what replacing or keeping data does to the error."""
 
 import functools
+from typing import Any
 
 import numpy as np
 
@@ -12,16 +13,21 @@ from simcollapse.theorems.simulations import (
     BLOCK,
     DIM,
     ROUNDS,
+    SUBSET_ROWS,
     TRUTH,
     WORKFLOWS,
     as_float64,
     noted,
     orthogonal_chains,
+    subsampled_mean,
 )
 from simcollapse.theorems.theorem import Theorem
 from simcollapse.verifiers import none
 
 closed = theory.workflows.linear_regression
+
+# (engine, n_real, rows of later rounds, chains) of unverified chains that refit their noise
+REPLACED = [("law", 40, 25, 16384), ("law", 30, 60, 4096), ("sample", 40, 25, 2048), ("sample", 30, 60, 2048)]
 
 
 @functools.lru_cache(maxsize=16)
@@ -46,22 +52,23 @@ def unverified(*, engine_name, workflow, n_real, n_per_round, chains, seed, esti
 
 def _growth(planted):
     lost = DIM if planted else DIM + 1  # rows that the estimate of d coefficients costs
-    for engine_name, chains in (("law", 16384), ("sample", 4096)):
-        for n_real, rows in ((40, 25), (30, 60)):
-            errors, _ = unverified(
-                engine_name=engine_name,
-                workflow="replace",
-                n_real=n_real,
-                n_per_round=rows,
-                chains=chains,
-                seed=rows,
-                estimate_noise=True,
+    for engine_name, n_real, rows, chains in REPLACED:
+        errors, _ = unverified(
+            engine_name=engine_name,
+            workflow="replace",
+            n_real=n_real,
+            n_per_round=rows,
+            chains=chains,
+            seed=rows,
+            estimate_noise=True,
+        )
+        expected = DIM * np.cumsum([1 / (n_real - lost), *[1 / (rows - lost)] * ROUNDS])
+        if not planted:
+            arguments: dict[str, Any] = dict(
+                dim=DIM, sigma=1.0, n_real=n_real, n_per_round=rows, rounds=ROUNDS
             )
-            expected = DIM * np.cumsum([1 / (n_real - lost), *[1 / (rows - lost)] * ROUNDS])
-            if not planted:
-                arguments = dict(dim=DIM, sigma=1.0, n_real=n_real, n_per_round=rows, rounds=ROUNDS)
-                expected = closed.replace_mse_exact(**arguments)
-            yield equal_means(f"Gaussian rows, {engine_name}, {n_real} then {rows}", errors, expected)
+            expected = closed.replace_mse_exact(**arguments)
+        yield equal_means(f"Gaussian rows, {engine_name}, {n_real} then {rows}", errors, expected)
     chains = orthogonal_chains(bias=1.0, radius=np.inf, n_real=50, n_per_round=100, chains=2048, seed=4)
     expected = closed.replace_mse_exact(
         dim=DIM, sigma=1.0, n_real=50, n_per_round=100, rounds=ROUNDS, design="orthogonal"
@@ -71,13 +78,13 @@ def _growth(planted):
 
 GROWTH = Theorem(
     name="replace-linear-growth",
-    statement="Without a verifier replace adds the same error each round, for ever: sigma^2 d/(n - d - 1) with fresh "
-    "Gaussian rows, d sigma^2/n on the orthogonal design.",
+    statement="Without a verifier replace adds the same error each round, for ever: sigma^2 d/(n - d - 1) with "
+    "fresh Gaussian rows, d sigma^2/n on the orthogonal design.",
     source="[Dohmatob24], [Gerstgrasser24]; unequal counts derived here; "
     "theory.workflows.linear_regression.replace_mse_exact",
     assumptions="Least squares, Gaussian noise, known or refitted without bias (then sigma is only its start).",
-    strategy="simulate() in law and row by row, noise refitted each round; and the orthogonal design under a ball of "
-    f"infinite radius; squared error per round as z-scores; {RATE}.",
+    strategy="simulate() in law and row by row, noise refitted each round; and the orthogonal design under a ball "
+    f"of infinite radius; squared error per round as z-scores; {RATE}.",
     planted="n - d in place of n - d - 1",
     check=_growth,
 )
@@ -106,12 +113,12 @@ def _plateau(planted):
 
 PLATEAU = Theorem(
     name="accumulate-plateau",
-    statement="Without a verifier accumulate multiplies the first fit's error by sum_{i<=k+1} 1/i^2 when one design is "
-    "reused: it never exceeds pi^2/6.",
+    statement="Without a verifier accumulate multiplies the first fit's error by sum_{i<=k+1} 1/i^2 when one "
+    "design is reused: it never exceeds pi^2/6.",
     source="[Gerstgrasser24]; theory.workflows.linear_regression.accumulate_mse_exact, harmonic_squares",
     assumptions="The same design every round, as many rows a round as real ones, known noise.",
-    strategy="simulate() on the orthogonal design under a ball of infinite radius, 64 rounds; squared error per round as "
-    f"z-scores; {RATE}.",
+    strategy="simulate() on the orthogonal design under a ball of infinite radius, 64 rounds; squared error per "
+    f"round as z-scores; {RATE}.",
     planted="the pool counted without its real rows",
     check=_plateau,
 )
@@ -140,8 +147,8 @@ def _fresh(planted):
 
 FRESH = Theorem(
     name="accumulate-fresh-designs",
-    statement="With fresh Gaussian rows in every round accumulate has error sigma^2 d sum_j n_j/(N_j (N_j - d - 1)), less "
-    "than when one design is reused.",
+    statement="With fresh Gaussian rows in every round accumulate has error sigma^2 d sum_j n_j/(N_j (N_j - d - "
+    "1)), less than when one design is reused.",
     source="derived here; theory.workflows.linear_regression.accumulate_mse_exact",
     assumptions="x ~ N(0, I) fresh in every round, known noise.",
     strategy=f"simulate() in law; squared error per round as z-scores; {RATE}.",
@@ -151,20 +158,8 @@ FRESH = Theorem(
 
 
 def _subsample(planted):
-    rows, chains = 40, 8192
-    dataset = engine.simulate(
-        linear_regression(1, design="orthogonal"),
-        none(),
-        WORKFLOWS["accumulate_subsample"](),
-        n_real=rows,
-        n_per_round=rows,
-        rounds=ROUNDS,
-        chains=chains,
-        seed=8,
-        block_size=4 * BLOCK,
-        progress=False,
-    )
-    errors = as_float64(noted(dataset).squared_error)
+    rows = SUBSET_ROWS
+    errors = subsampled_mean(bias=0.0, radius=np.inf, chains=8192).squared_error
     expected = closed.accumulate_subsample_intercept_exact(sigma=1.0, n_per_round=rows, rounds=ROUNDS)
     harmonic = closed.harmonic_squares(ROUNDS)
     if planted:
@@ -172,22 +167,21 @@ def _subsample(planted):
     yield equal_means(f"a mean, {rows} rows", errors, expected)
     asymptotic = (harmonic if planted else 3 * harmonic - 2) / rows
     yield equal_means(f"asymptotic, {rows} rows", errors, asymptotic, 2 / rows * asymptotic)
-    exact = closed.accumulate_subsample_intercept_exact(sigma=1.0, n_per_round=10**6, rounds=200)
-    first_order = closed.accumulate_subsample_mse_asymptotic(
-        dim=1, sigma=1.0, n_per_round=10**6, rounds=200
-    )
+    many = 10**6
+    exact = closed.accumulate_subsample_intercept_exact(sigma=1.0, n_per_round=many, rounds=200)
+    first_order = closed.accumulate_subsample_mse_asymptotic(dim=1, sigma=1.0, n_per_round=many, rounds=200)
     yield within("exact form tends to it, n = 10^6", np.abs(exact / first_order - 1), 1e-4)
 
 
 SUBSAMPLE = Theorem(
     name="subsample-plateau",
-    statement="Without a verifier accumulate-subsample has, to first order in d/n, 3 H - 2 times the first fit's error "
-    "with H = sum_{i<=k+1} 1/i^2: a plateau at pi^2/2 - 2, above accumulate's.",
+    statement="Without a verifier accumulate-subsample has, to first order in d/n, 3 H - 2 times the first fit's "
+    "error with H = sum_{i<=k+1} 1/i^2: a plateau at pi^2/2 - 2, above accumulate's.",
     source="derived here; theory.workflows.linear_regression.accumulate_subsample_mse_asymptotic and, for a mean, "
     "accumulate_subsample_intercept_exact",
     assumptions="As many rows in a subset as real ones, known noise; d/n -> 0, or d = 1 with x = 1 exactly.",
-    strategy="simulate() of a mean with 40 rows: squared error per round against the exact recursion and, with 5 %, "
-    f"against the first order; z-scores; {RATE}. The exact recursion at n = 10^6 against the first order.",
+    strategy="simulate() of a mean with 40 rows: squared error per round against the exact recursion and, with 5 "
+    f"%, against the first order; z-scores; {RATE}. The exact recursion at n = 10^6 against the first order.",
     planted="accumulate's H in place of 3 H - 2",
     check=_subsample,
 )

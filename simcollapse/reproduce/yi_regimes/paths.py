@@ -167,7 +167,10 @@ def _plane(axis: Axes, data: xr.Dataset) -> None:
     axis.plot(*center, marker="X", markersize=11, color=style.CENTER_COLOR, zorder=6, **EDGE)
     box = {"boxstyle": "round,pad=0.2", "fc": "white", "ec": "none", "alpha": 0.85}
     pointer = {"arrowstyle": "-", "shrinkB": 6, "linewidth": 0.8}
-    for words, place, shift in (("truth θ*", (0, 0), (52, -58)), ("knowledge center", center, (-20, 70))):
+    for words, place, shift in (
+        ("truth θ*", (0.0, 0.0), (52, -58)),
+        ("knowledge center", (center[0], center[1]), (-20, 70)),
+    ):
         axis.annotate(
             words,
             place,

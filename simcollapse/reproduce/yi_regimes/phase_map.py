@@ -246,7 +246,7 @@ def compare(data: xr.Dataset) -> list[Claim]:
         )
     )
     arrived = far.sel(radius=far["radius"] <= data.attrs["radius_of_regimes"]).isel(last)
-    goal = arrived.isel(radius=int(np.abs(arrived["progress"] - 1).to_numpy().argmax()))
+    goal = arrived.isel(radius=int(np.abs(arrived["progress"].to_numpy() - 1).argmax()))
     rows.append(
         claims.within(
             "… and no further: the limit does not depend on the radius",
@@ -331,11 +331,13 @@ def _draw_safe(figure: Figure, axis: Axes, data: xr.Dataset) -> None:
         rasterized=True,
     )
     # A crossing of exactly `most` means never, so the last line is drawn just below it.
+    crossing = data["exact_crossing"].transpose("fine_radius", "fine_bias").to_numpy()
+    levels = [k for k in (*edges[1:-2], most - 1e-3) if crossing.min() < k < crossing.max()]
     axis.contour(
         data["fine_bias"],
         data["fine_radius"],
-        data["exact_crossing"].transpose("fine_radius", "fine_bias"),
-        levels=[*edges[1:-2], most - 1e-3],
+        crossing,
+        levels=levels,
         colors="white",
         linewidths=1.3,
     )

@@ -19,7 +19,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 import simcollapse as sc
-from simcollapse.data import Table, homoscedasticity, load_table, standardise
+from simcollapse.data import Homoscedasticity, Table, homoscedasticity, load_table, standardise
 from simcollapse.reproduce import claims, style
 from simcollapse.reproduce.claims import Claim
 from simcollapse.reproduce.estimates import Estimate, over_chains
@@ -125,12 +125,11 @@ def compute(config: Config) -> xr.Dataset:
     data["size"] = "regime", ["no bias" if w == 0 else f"effects {100 * w:.0f} % too weak" for w in weaker]
     data.attrs.update(
         title=f"the four regimes on real data ({table.source.split(',')[0]})",
-        error_label=r"excess risk (unit of $y$)$^2$",
+        error_label="excess risk, unit of y²\n(squared prediction error above noise)",
         theory_label="closed form for a fixed design",
         linearised_label="the same, linearised",
         source=table.source,
-        heading=f"{table.source.split(',')[0]}: {rows} rows, {dim - 1} covariates, y = {table.target}\n"
-        f"constant noise? Breusch-Pagan p = {test.p_value:.2g}: {'yes' if test.constant else 'no, but only round 0 would need it'}",
+        heading=_heading(table, test),
         note=_note(table, test, weaker),
         heteroscedasticity_p=test.p_value,
         config=json.dumps(dataclasses.asdict(dataclasses.replace(config, table=None))),
@@ -186,7 +185,16 @@ def _first_fits(problem: _Problem, seed: int) -> np.ndarray:
     return np.concatenate(out)
 
 
-def _note(table: Table, test, weaker: np.ndarray) -> str:
+def _heading(table: Table, test: Homoscedasticity) -> str:
+    rows, columns = table.X.shape
+    verdict = "yes" if test.constant else "no, but only round 0 would need it"
+    return (
+        f"{table.source.split(',')[0]}: {rows} rows, {columns} covariates, y = {table.target}\n"
+        f"constant noise? Breusch-Pagan p = {test.p_value:.2g}: {verdict}"
+    )
+
+
+def _note(table: Table, test: Homoscedasticity, weaker: np.ndarray) -> str:
     shares = ", ".join(f"{100 * share:.0f} %" for share in weaker)
     effect = (
         "the closed form's assumption holds as far as this test sees"

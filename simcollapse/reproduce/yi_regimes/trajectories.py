@@ -140,7 +140,8 @@ def _best_rounds(of: dict[str, xr.Dataset], best: dict[str, int]) -> Claim:
 
 def log_deviation(data: xr.Dataset) -> tuple[xr.DataArray, xr.DataArray]:
     """ln(error / theory) and its standard error. Of the logarithm: the mean of a squared error is skewed."""
-    return np.log(data["error"] / data["theory"]), standard_error(data, "error") / data["error"]
+    log_ratio = xr.apply_ufunc(np.log, data["error"] / data["theory"])
+    return log_ratio, standard_error(data, "error") / data["error"]
 
 
 def draw(figure: Figure, data: xr.Dataset) -> None:

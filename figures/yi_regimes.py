@@ -1,0 +1,33 @@
+"""The pictures of `simcollapse reproduce yi-regimes`, for the gallery: the small scale, PNG only.
+
+python figures/yi_regimes.py [--scale quick|small|paper] [--out FOLDER]
+"""
+
+import argparse
+import shutil
+import tempfile
+from pathlib import Path
+
+from simcollapse import reproduce
+
+NAME = "yi-regimes"
+GALLERY = Path(__file__).parent / "gallery"
+
+
+def main() -> None:
+    """Compute at a scale, keep the PNGs."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--scale", default="small", choices=reproduce.SCALE_NAMES)
+    parser.add_argument("--out", type=Path, default=GALLERY)
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder:
+        reproduce.run(NAME, scale=options.scale, out=folder)
+        for picture in Path(folder).glob("*.png"):
+            shutil.copy(picture, options.out / picture.name)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,168 @@
+"""A whole benchmark at its smallest, and what is made of it."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from simcollapse import bench
+from simcollapse.bench import limit, measure, programs, tables, timing
+from simcollapse.bench.cases import Case
+from simcollapse.bench.scale import Scale
+
+TINY = Scale(
+    name="tiny",
+    dims=(1, 100),
+    ns=(100,),
+    designs=("gaussian",),
+    law_dims=(1,),
+    law_ns=(100,),
+    law_designs=("fixed",),
+    run_s=0.002,
+    engine_run_s=0.002,
+    repeats=10,
+    block_sizes=((Case("gaussian", 1, 100), (8,)),),
+    device_counts=(1,),
+)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """The JSON printed, and the file written, by one tiny benchmark."""
+    out = tmp_path_factory.mktemp("bench") / "tiny.json"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(bench, "QUICK", TINY)
+        patch.setattr(Scale, "many_chains", 128)
+        printed = []
+        patch.setattr("builtins.print", lambda text: printed.append(text))
+        assert bench.main_run(json=True, quick=True, out=out) == 0
+    return printed[0], out.read_text()
+
+
+@pytest.fixture(scope="module")
+def report(run):
+    return json.loads(run[0])
+
+
+def test_what_is_printed_is_what_is_written(run):
+    printed, written = run
+    assert written == printed + "\n"
+
+
+def test_the_setting_says_where_and_with_what(report):
+    setting = report["setting"]
+    assert setting["device"] == "cpu"
+    assert setting["dtype"] == "float64"  # the tests' own setting
+    assert setting["key_implementation"]
+    assert setting["cpu_threads"] >= 1
+    assert set(setting["versions"]) == {"simcollapse", "jax", "jaxlib", "numpy", "python"}
+    assert report["complete"] is True
+    assert report["schema"] == 1
+
+
+def test_no_date_and_no_path_are_written(run):
+    assert not re.search(r"20\d\d-\d\d|/home|/root|/tmp|/work", run[0])
+
+
+def test_each_case_has_rates_ratios_and_costs(report):
+    (sample,), (law,) = report["sample"], report["law"]
+    assert set(sample["rates"]) == {"engine", "loop", "loop_solve", "vectorised", "limit"}
+    assert set(law["rates"]) == {"engine", "loop", "loop_solve", "vectorised"}
+    for row in (sample, law):
+        assert set(row["speedup"]) == set(row["rates"]) - {"engine"}
+        assert all(rate["rate"] > 0 and rate["repeats"] == 10 for rate in row["rates"].values())
+        assert (
+            row["compile"]["compile_s"] > 0.05
+        )  # a program that was compiled before would show next to nothing
+        assert row["compile"]["block_bytes"] > 0
+        assert row["seconds_to_error"]["engine"] > 0
+    assert 0.3 < sample["acceptance_rate"] < 0.7
+    assert (sample["engine"], law["engine"]) == ("sample", "law")
+
+
+def test_impossible_sizes_are_left_out_with_the_reason(report):
+    assert [item["case"] for item in report["skipped"]] == ["gaussian, d=100, n=100"]
+
+
+def test_the_sweeps_are_there(report):
+    assert {row["block_size"] for row in report["block_sizes"]} == {8, 16}
+    assert sum(row["chosen"] for row in report["block_sizes"]) == 1
+    (device,) = report["devices"]
+    assert "error" not in device
+    assert device["virtual"] is True
+    assert device["same_bits"] is True
+    assert report["memory"]["peak_process_bytes"] > 2**20
+
+
+def test_markdown_has_every_table_and_even_rows(report):
+    text = tables.to_markdown(report)
+    for table in tables.tables(report):
+        assert f"**{table.title}**" in text
+        assert all(len(row) == len(table.columns) for row in table.rows)
+    blocks = [block for block in text.split("\n\n") if block.startswith("|")]
+    assert len(blocks) == len(tables.tables(report)) >= 5
+    for block in blocks:
+        assert len({line.count(" | ") for line in block.splitlines()}) == 1
+    assert "| gaussian, d=1, n=100 |" in text
+
+
+def test_the_terminal_shows_the_same_tables(report, capsys):
+    import rich.console
+
+    console = rich.console.Console(width=200)
+    for table in tables.tables(report):
+        console.print(tables.to_rich(table))
+    shown = capsys.readouterr().out
+    assert "Every row drawn" in shown
+    assert "gaussian, d=1, n=100" in shown
+
+
+def test_the_script_renders_a_results_file(run, tmp_path):
+    file = tmp_path / "results.json"
+    file.write_text(run[1])
+    script = Path(__file__).parents[2] / "benchmarks" / "table.py"
+    done = subprocess.run([sys.executable, script, file], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == tables.to_markdown(json.loads(run[1]))
+
+
+def test_compiling_again_during_the_timed_runs_is_an_error():
+    class Jitted:
+        size = 0
+
+        def _cache_size(self):
+            self.size += 1
+            return self.size
+
+    compiled = {0: programs.Program(Jitted(), 0.0, 0.0, 0)}
+    row = {"case": "c", "chains_for_error": 1.0, "rounds": 1}
+    with pytest.raises(RuntimeError, match="compiled 1 programs again during the timed runs of c"):
+        measure.timed(row, {"engine": timing.Action(lambda: None, 1)}, compiled, TINY)
+
+
+def test_the_block_size_is_found_without_running():
+    case = Case("gaussian", 1, 20)
+    size = programs.block_size(lambda: case.simulate(1000, block_size=48))
+    assert size == 48
+    with pytest.raises(RuntimeError, match="without asking"):
+        programs.block_size(lambda: None)
+
+
+@pytest.mark.parametrize("at_once", [1, 2])
+@pytest.mark.parametrize("design", ["gaussian", "fixed"])
+def test_the_limit_counts_chain_rounds(design, at_once):
+    action = limit.action(Case(design, 2, 20), batch=3, at_once=at_once, calls=4)
+    action.run()
+    action.run()
+    assert action.work == 12
+
+
+def test_the_limit_of_a_fixed_design_makes_the_products_of_its_rows():
+    case = Case("fixed", 2, 20)
+    rows, pairs = limit._fixed(case.n, case.dim)
+    np.testing.assert_allclose(rows, case.rows)
+    np.testing.assert_allclose(pairs[:, 1], case.rows[:, 0] * case.rows[:, 1])
