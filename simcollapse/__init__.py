@@ -1,19 +1,23 @@
 """simcollapse: will a model collapse when it is retrained on its own data, and is the verifier good enough?
 
-import simcollapse as sc
+    import simcollapse as sc
 
-task = sc.linear_regression(truth=[1.0, -1.0], noise=1.0, design="orthogonal")
-verifier = sc.knowledge_ball(bias=0.1, radius=1.0)
-result = sc.simulate(task, verifier, sc.replace(), n_real=50, n_per_round=200, rounds=20, chains=1000, seed=0)
-print(result.squared_error.mean("chain"))
+    task = sc.linear_regression(truth=[1.0, -1.0], noise=1.0, design="orthogonal")
+    verifier = sc.knowledge_ball(bias=0.1, radius=1.0)
+    result = sc.simulate(task, verifier, sc.replace(), n_real=50, n_per_round=200, rounds=20, chains=1000, seed=0)
+    print(result.squared_error.mean("chain"))
 """
 
-from simcollapse.engine import simulate, sweep
-from simcollapse.results import frozen
-from simcollapse.schedules import geometric_growth, linear_growth
-from simcollapse.tasks import LinearRegression, linear_regression
-from simcollapse.verifiers import from_function, knowledge_ball, none
-from simcollapse.workflows import accumulate, accumulate_subsample, replace
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from simcollapse.engine import simulate, sweep
+    from simcollapse.results import frozen
+    from simcollapse.schedules import geometric_growth, linear_growth
+    from simcollapse.tasks import LinearRegression, linear_regression
+    from simcollapse.verifiers import from_function, knowledge_ball, none
+    from simcollapse.workflows import accumulate, accumulate_subsample, replace
 
 __all__ = [
     "LinearRegression",
@@ -30,3 +34,24 @@ __all__ = [
     "simulate",
     "sweep",
 ]
+
+# Imported at first use, so that the command line can print its help, and set up JAX, before JAX is imported.
+_HOME = {
+    "simcollapse.engine": ("simulate", "sweep"),
+    "simcollapse.results": ("frozen",),
+    "simcollapse.schedules": ("geometric_growth", "linear_growth"),
+    "simcollapse.tasks": ("LinearRegression", "linear_regression"),
+    "simcollapse.verifiers": ("from_function", "knowledge_ball", "none"),
+    "simcollapse.workflows": ("accumulate", "accumulate_subsample", "replace"),
+}
+
+
+def __getattr__(name: str):
+    for module, names in _HOME.items():
+        if name in names:
+            return getattr(importlib.import_module(module), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -9,7 +9,6 @@ import numpy as np
 from simcollapse import schedules, workflows
 from simcollapse.checks import check_choice, check_shape, check_value, check_whole
 from simcollapse.planning.pipeline import Pipeline, Population
-from simcollapse.tasks import LinearRegression
 
 
 def describe(
@@ -75,8 +74,8 @@ def describe(
         design = "orthogonal" if design is None else design
         check_choice("design", design, ("orthogonal", "gaussian"))
         dim = check_whole("dim", dim, 1)
-        _number("noise", noise, "positive")
     assert dim is not None and noise is not None
+    _number("noise", noise, "positive")
     least = 1 if design == "orthogonal" else dim + (2 if design == "gaussian" else 1)
     n_real = check_whole("n_real", n_real, least)
     radius = math.inf if radius is None and slack == 0 else radius  # no verifier
@@ -110,11 +109,19 @@ def _number(name, value, allowed):
 
 def _population(table) -> tuple[Population, float]:
     """The population of a table, and its residual standard deviation."""
-    task = LinearRegression.from_data(table.X, table.y)  # checks the table
     x, y = np.asarray(table.X, dtype=float), np.asarray(table.y, dtype=float)
+    check_shape("X", x, (None, None))
+    check_shape("y", y, (len(x),))
+    check_value("X", x, "finite")
+    check_value("y", y, "finite")
     rows = np.column_stack([np.ones(len(x)), x])
+    dim = rows.shape[1]
+    if len(rows) < dim + 2:
+        raise ValueError(f"X must have at least {dim + 2} rows for {dim} coefficients, got {len(rows)}")
+    if (rank := np.linalg.matrix_rank(rows)) < dim:
+        raise ValueError(f"X with a column of ones must have full column rank {dim}, got rank {rank}")
     residual = y - rows @ np.linalg.lstsq(rows, y, rcond=None)[0]
-    noise = math.sqrt(residual @ residual / (len(rows) - task.dim))
+    noise = math.sqrt(residual @ residual / (len(rows) - dim))
     root = np.asarray(np.linalg.qr(rows, mode="r")) / math.sqrt(len(rows))
     return Population(rows, y, root, str(getattr(table, "source", "table"))), noise
 

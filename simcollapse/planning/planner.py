@@ -7,19 +7,10 @@ import numpy as np
 from scipy import stats
 
 from simcollapse.checks import check_whole
-from simcollapse.planning import words
+from simcollapse.planning import turning, words
 from simcollapse.planning.description import describe
 from simcollapse.planning.forecast import LINEARISED, Forecast, forecast
 from simcollapse.planning.pipeline import Pipeline
-from simcollapse.planning.turning import (
-    Turn,
-    best_round,
-    error_at,
-    gains,
-    latest_safe_round,
-    like_best,
-    regime,
-)
 
 REGIMES = ("improves", "plateaus", "reverses", "degrades")
 
@@ -43,9 +34,7 @@ class Plan:
     mse_limit: float | None  # None: unknown
     bias_squared: float
     worth: float  # real samples whose fit is as good as the best round
-    reversal_chance: (
-        float | None
-    )  # that a verifier so trained ends up worse than the start; None where not known
+    reversal_chance: float | None  # that a verifier so trained ends up worse than the start; None: not known
     curve: np.ndarray  # (K+1,)
     std_error: np.ndarray  # (K+1,), 0 where nothing was simulated
     linear: np.ndarray | None  # (K+1,), the form linearised at the center
@@ -82,19 +71,18 @@ def plan(*, chains: int | None = None, seed: int = 0, **description: Any) -> Pla
         chains = check_whole("chains", chains, 0)
     seen = forecast(pipeline, chains=chains, seed=check_whole("seed", seed, 0))
     start = float(seen.error[0])
-    gain = gains(seen)
-    best = best_round(pipeline, seen, gain)
-    safe = latest_safe_round(seen, gain, start)
-    regime = regime(seen, best, start)
-    mse_best = error_at(seen, best)
+    gain = turning.gains(seen)
+    best = turning.best_round(pipeline, seen, gain)
+    safe = turning.latest_safe_round(seen, gain, start)
+    mse_best = turning.error_at(seen, best)
     shown = slice(0, pipeline.rounds + 1)
     linear = None if seen.linear is None or seen.method == LINEARISED else seen.linear[shown]
     made = Plan(
         pipeline=pipeline,
-        regime=regime,
+        regime=turning.regime(seen, best, start),
         explanation="",
         best_round=best.round,
-        best_range=like_best(seen, best),
+        best_range=turning.like_best(seen, best),
         latest_safe_round=safe.round,
         mse_now=start,
         mse_best=mse_best,
@@ -126,7 +114,7 @@ def _start_known(pipeline: Pipeline, seen: Forecast) -> bool:
     return seen.source != "approximation" and pipeline.population is None
 
 
-def _std_errors(pipeline: Pipeline, seen: Forecast, best: Turn) -> dict[str, float]:
+def _std_errors(pipeline: Pipeline, seen: Forecast, best: turning.Turn) -> dict[str, float]:
     if seen.chains is None:
         return {}
     out = {} if _start_known(pipeline, seen) else {"mse_now": float(seen.std_error[0])}

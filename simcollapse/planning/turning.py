@@ -26,12 +26,11 @@ def gains(seen: Forecast) -> bool:
     if seen.chains is not None:
         gap, std_error = seen.chains.difference(0)
         return bool(gap[k] < -2 * std_error[k])
-    if seen.error[k] < seen.error[0] * (1 - SAME):
-        return True
-    return seen.tail is not None and bool(np.min(seen.tail) < seen.tail[0] * (1 - SAME))
+    return bool(seen.error[k] < seen.error[0] * (1 - SAME))
 
 
 def best_round(pipeline: Pipeline, seen: Forecast, gain: bool) -> Turn:
+    """The round with the least error, 0 without a gain; beyond the curve by what stands for it there."""
     if not gain:
         return Turn(0.0, seen.source)
     lowest = int(np.argmin(seen.error))
@@ -55,6 +54,7 @@ def _endless(pipeline: Pipeline, seen: Forecast) -> bool:
 
 
 def latest_safe_round(seen: Forecast, gain: bool, start: float) -> Turn:
+    """The last round that is no worse than the start; inf where even the limit is not."""
     if seen.limit is not None and seen.limit <= start * (1 + SAME):
         return Turn(math.inf, seen.limit_source)
     if not gain:
@@ -70,6 +70,7 @@ def latest_safe_round(seen: Forecast, gain: bool, start: float) -> Turn:
 
 
 def regime(seen: Forecast, best: Turn, start: float) -> str:
+    """ "improves" for ever; a gain that "plateaus", or "reverses" below the start; or it "degrades" at once."""
     if best.round == 0:
         flat = seen.limit is not None and math.isclose(seen.limit, start, rel_tol=SAME)
         return "plateaus" if flat and np.allclose(seen.error, start, rtol=SAME) else "degrades"

@@ -73,6 +73,7 @@ def _reason_of_loss(made: "Plan") -> str:
 
 
 def notes_on(pipeline: Pipeline, seen: Forecast, best: Turn, safe: Turn) -> tuple[str, ...]:
+    """What the numbers rest on, one note each."""
     notes = []
     if pipeline.verified and np.ndim(pipeline.bias) == 0 and pipeline.bias:
         where = (

@@ -69,6 +69,11 @@ def blank(width: float, height: float) -> Figure:
     return Figure(figsize=(width, height), layout="constrained")
 
 
+def heading(figure: Figure, words: str) -> None:
+    """What is shown, in one or two lines above everything."""
+    figure.suptitle(words, fontsize=9.5, x=0.01, ha="left", color="#333333")
+
+
 def legend_below(figure: Figure, axes: list[Axes], columns: int) -> None:
     """One legend for all axes, below them, each label once."""
     found = {}

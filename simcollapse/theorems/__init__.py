@@ -103,11 +103,11 @@ def _find(name):
 
 
 def table(outcomes: list[Outcome]) -> rich.table.Table:
-    """One row a theorem: how many configurations, the worst of them against its limit, the verdict."""
+    """One row a theorem: how many settings were checked, the worst of them against its limit, the verdict."""
     planted = any(outcome.planted for outcome in outcomes)
     made = rich.table.Table(box=rich.box.SIMPLE_HEAD, padding=(0, 1), show_edge=False)
-    made.add_column("theorem and planted error" if planted else "theorem")
-    for column in ("configurations", "worst deviation", "limit"):
+    made.add_column("theorem, planted error" if planted else "theorem", min_width=26)
+    for column in ("settings", "worst deviation", "limit"):
         made.add_column(column, justify="right", no_wrap=True)
     made.add_column("verdict", no_wrap=True)
     for outcome in outcomes:

@@ -1,5 +1,6 @@
 """A whole benchmark at its smallest, and what is made of it."""
 
+import dataclasses
 import json
 import re
 import subprocess
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 from simcollapse import bench
-from simcollapse.bench import limit, measure, programs, tables, timing
+from simcollapse.bench import limit, measure, programs, sweeps, tables, timing
 from simcollapse.bench.cases import Case
 from simcollapse.bench.scale import Scale
 
@@ -18,15 +19,14 @@ TINY = Scale(
     name="tiny",
     dims=(1, 100),
     ns=(100,),
-    designs=("gaussian",),
+    designs=("fixed",),
     law_dims=(1,),
     law_ns=(100,),
-    law_designs=("fixed",),
+    law_designs=("gaussian",),
     run_s=0.002,
     engine_run_s=0.002,
     repeats=10,
-    block_sizes=((Case("gaussian", 1, 100), (8,)),),
-    device_counts=(1,),
+    block_sizes=((Case("fixed", 1, 100), (8,)),),
 )
 
 
@@ -85,16 +85,12 @@ def test_each_case_has_rates_ratios_and_costs(report):
 
 
 def test_impossible_sizes_are_left_out_with_the_reason(report):
-    assert [item["case"] for item in report["skipped"]] == ["gaussian, d=100, n=100"]
+    assert [item["case"] for item in report["skipped"]] == ["fixed, d=100, n=100"]
 
 
-def test_the_sweeps_are_there(report):
+def test_block_sizes_and_memory_are_there(report):
     assert {row["block_size"] for row in report["block_sizes"]} == {8, 16}
     assert sum(row["chosen"] for row in report["block_sizes"]) == 1
-    (device,) = report["devices"]
-    assert "error" not in device
-    assert device["virtual"] is True
-    assert device["same_bits"] is True
     assert report["memory"]["peak_process_bytes"] > 2**20
 
 
@@ -107,7 +103,7 @@ def test_markdown_has_every_table_and_even_rows(report):
     assert len(blocks) == len(tables.tables(report)) >= 5
     for block in blocks:
         assert len({line.count(" | ") for line in block.splitlines()}) == 1
-    assert "| gaussian, d=1, n=100 |" in text
+    assert "| fixed, d=1, n=100 |" in text
 
 
 def test_the_terminal_shows_the_same_tables(report, capsys):
@@ -118,7 +114,7 @@ def test_the_terminal_shows_the_same_tables(report, capsys):
         console.print(tables.to_rich(table))
     shown = capsys.readouterr().out
     assert "Every row drawn" in shown
-    assert "gaussian, d=1, n=100" in shown
+    assert "fixed, d=1, n=100" in shown
 
 
 def test_the_script_renders_a_results_file(run, tmp_path):
@@ -166,3 +162,32 @@ def test_the_limit_of_a_fixed_design_makes_the_products_of_its_rows():
     rows, pairs = limit._fixed(case.n, case.dim)
     np.testing.assert_allclose(rows, case.rows)
     np.testing.assert_allclose(pairs[:, 1], case.rows[:, 0] * case.rows[:, 1])
+
+
+@pytest.mark.slow
+def test_virtual_devices_do_the_same_work_to_the_bit():
+    one, two = sweeps.devices(dataclasses.replace(TINY, device_counts=(1, 2)))
+    assert "error" not in one and "error" not in two
+    assert (one["devices"], two["devices"]) == (1, 2)
+    assert two["virtual"] and two["same_bits"] and two["speedup"] > 0
+
+
+def test_a_process_that_fails_is_reported(monkeypatch):
+    failed = subprocess.CompletedProcess([], 1, stdout="", stderr="one line\nthe reason\n")
+    monkeypatch.setattr(sweeps.subprocess, "run", lambda *args, **options: failed)
+    (row,) = sweeps.devices(dataclasses.replace(TINY, device_counts=(2,)))
+    assert row == {"devices": 2, "virtual": True, "error": "the reason"}
+    table = tables.devices({"devices": [row]})
+    assert table.rows == [["2 virtual", "failed: the reason", "", ""]]
+
+
+def test_devices_are_compared_with_one(monkeypatch):
+    def measured(command, **options):
+        count = int(re.search(r"device_count=(\d+)", options["env"]["XLA_FLAGS"])[1])
+        row = {"devices": count, "platform": "cpu", "rate": 100.0 * count, "digest": "same"}
+        return subprocess.CompletedProcess(command, 0, stdout=f"a warning\n{json.dumps(row)}\n", stderr="")
+
+    monkeypatch.setattr(sweeps.subprocess, "run", measured)
+    one, two = sweeps.devices(dataclasses.replace(TINY, device_counts=(1, 2)))
+    assert (one["speedup"], two["speedup"], two["same_bits"]) == (1, 2, True)
+    assert tables.devices({"devices": [one, two]}).rows[1] == ["2 virtual", "200", "2×", "yes"]

@@ -81,6 +81,23 @@ def test_a_table_fixes_dimension_noise_and_sizes():
         describe(table=table(), n_per_round=50)
 
 
+@pytest.mark.parametrize(
+    ("x", "y", "message"),
+    [
+        (np.ones((40, 2, 1)), np.ones(40), r"X must have shape \(any, any\), got \(40, 2, 1\)"),
+        (np.ones((40, 2)), np.ones(39), r"y must have shape \(40,\), got \(39,\)"),
+        (np.full((40, 2), np.nan), np.ones(40), "X must be finite, got nan"),
+        (np.eye(4, 2), np.full(4, np.inf), "y must be finite, got inf"),
+        (np.eye(4, 2), np.ones(4), "X must have at least 5 rows for 3 coefficients, got 4"),
+        (np.ones((40, 2)), np.ones(40), "full column rank 3, got rank 1"),
+        (np.arange(40.0)[:, None], np.zeros(40), r"noise must be positive and finite, got 0\.0"),
+    ],
+)
+def test_a_bad_table_is_named(x, y, message):
+    with pytest.raises(ValueError, match=message):
+        describe(table=SimpleNamespace(X=x, y=y))
+
+
 def test_the_last_count_of_a_schedule_goes_on():
     listed = describe(**(GOOD | {"n_per_round": [100, 50, 70], "rounds": 3}))
     assert listed.counts(5).tolist() == [100, 50, 70, 70, 70]

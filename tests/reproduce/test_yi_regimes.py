@@ -150,7 +150,7 @@ def test_a_claim_that_is_false_is_reported_as_failing(ran):
 def test_the_users_table_is_named_in_picture_and_note(ran):
     data = saved(ran, real_data)
     assert data.attrs["source"] == "mine.csv, 60 rows"
-    assert data.attrs["heading"].startswith("mine.csv: 60 rows, 2 covariates, y = price\nconstant noise?")
+    assert data.attrs["heading"].startswith("mine.csv: 60 rows, 2 covariates, y = price; ")
     assert "Breusch-Pagan" in data.attrs["note"]
 
 

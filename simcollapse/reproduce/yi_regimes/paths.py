@@ -76,6 +76,9 @@ def compute(config: Config) -> xr.Dataset:
     data["center_bound"] = "round", setting.bound(config.radius, size, kept)
     data.attrs.update(
         title="estimates in the plane, pulled to the truth and on to the knowledge center",
+        heading="linear regression retrained on its own rows (x, y); a verifier keeps those with "
+        rf"$|y-x\cdot\theta_c| \leq {config.radius:g}\sigma$; Δ² = {RATIOS['gain, then reversal']:g} V₀"
+        f"\n{setting.words}",
         best=int(np.argmin(law.mse)),
         config=json.dumps(dataclasses.asdict(config)),
         simulation=trajectories.provenance(result),
@@ -140,7 +143,8 @@ def compare(data: xr.Dataset) -> list[Claim]:
 
 def draw(data: xr.Dataset) -> Figure:
     """The plane, and the distances over rounds; computes nothing."""
-    figure = style.blank(9.2, 5.0)
+    figure = style.blank(9.2, 5.3)
+    style.heading(figure, data.attrs["heading"])
     plane, distances = figure.subplots(1, 2, width_ratios=(1.2, 1))
     _plane(plane, data)
     _distances(distances, data)
@@ -169,7 +173,7 @@ def _plane(axis: Axes, data: xr.Dataset) -> None:
     pointer = {"arrowstyle": "-", "shrinkB": 6, "linewidth": 0.8}
     for words, place, shift in (
         ("truth θ*", (0.0, 0.0), (52, -58)),
-        ("knowledge center", (center[0], center[1]), (-20, 70)),
+        ("knowledge center", (center[0], center[1]), (45, -85)),
     ):
         axis.annotate(
             words,

@@ -82,6 +82,9 @@ def compute(config: Config) -> xr.Dataset:
     data = xr.merge([data, _boundaries(config, exact, biases, radii)], combine_attrs="override")
     data.attrs.update(
         title="phases over (bias, radius, round), linear regression",
+        heading="linear regression retrained on its own rows (x, y); a verifier keeps those with "
+        r"$|y-x\cdot\theta_c| \leq r$; its bias is $\Delta = |\theta_c-\theta^*|$"
+        f"\n{setting.words}",
         radius_of_regimes=2.0,
         v0=setting.start,
         start=start,
@@ -262,7 +265,8 @@ def compare(data: xr.Dataset) -> list[Claim]:
 
 def draw(data: xr.Dataset) -> Figure:
     """Phases at four rounds, and the latest safe round; computes nothing."""
-    figure = style.blank(9.2, 6.6)
+    figure = style.blank(9.2, 7.0)
+    style.heading(figure, data.attrs["heading"])
     axes = figure.subplots(2, 3, sharex=True, sharey=True)
     phases = [axes[0, 0], axes[0, 1], axes[0, 2], axes[1, 0]]
     for axis, k in zip(phases, data["shown"].to_numpy(), strict=True):

@@ -74,6 +74,14 @@ class Setting:
         """V0, the expected squared error of the fit on real data."""
         return self.dim * self.sigma**2 / self.n_real
 
+    @property
+    def words(self) -> str:
+        """The setting in a line, for a picture's heading."""
+        return (
+            f"d = {self.dim}, σ = {self.sigma:g}; rows per direction: {self.n_real} real ones, "
+            f"{self.n_first} × {self.growth:g}ᵏ⁻¹ generated in round k"
+        )
+
     def linearised(self, bound: float, bias: float) -> np.ndarray:
         """Linearised error of rounds 0..K, kept rows at the acceptance of the center."""
         kept = self.generated * truncated_normal.moments(0.0, bound, self.sigma)[2]
@@ -165,6 +173,9 @@ def compute(config: Config) -> xr.Dataset:
     data["size"] = "regime", ["Δ = 0" if q == 0 else f"Δ² = {q:g} V₀" for q in RATIOS.values()]
     data.attrs.update(
         title="four regimes of verifier-guided retraining, linear regression",
+        heading="linear regression retrained on its own rows (x, y); a verifier keeps those with "
+        rf"$|y-x\cdot\theta_c| \leq {config.radius:g}\sigma$; its bias is $\Delta = |\theta_c-\theta^*|$"
+        f"\n{setting.words}",
         error_label=r"squared error  $\mathrm{E}\,|\hat\theta_k - \theta^*|^2$",
         theory_label="exact chain",
         linearised_label="linearised chain",
@@ -203,6 +214,7 @@ def compare(data: xr.Dataset) -> list[Claim]:
 
 def draw(data: xr.Dataset) -> Figure:
     """Four panels; computes nothing."""
-    figure = style.blank(8.5, 6.4)
+    figure = style.blank(8.5, 6.8)
+    style.heading(figure, data.attrs["heading"])
     trajectories.draw(figure, data)
     return figure
