@@ -232,7 +232,9 @@ def _collect(key, loop, state, pool, count, k):
 def _collect_until_kept(key, loop, state, pool, count, k):
     """Rows drawn until `count` were accepted, or `max_tries * count` proposals were made."""
     task = loop.task
-    last_chunk = _num_chunks(count * loop.sampling.max_tries, task.chunk_rows)
+    tries = loop.sampling.max_tries
+    most = jnp.minimum(count, (2**31 - 1 - task.chunk_rows) // tries) * tries  # proposals; no 32-bit overflow
+    last_chunk = _num_chunks(most, task.chunk_rows)
 
     def unfinished(carry):
         chunk, _, counts = carry

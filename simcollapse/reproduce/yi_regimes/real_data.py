@@ -48,7 +48,11 @@ class Config:
     seed: int = 0
 
 
-SCALES = {"quick": Config(chains=1_200), "small": Config(chains=4_000), "paper": Config(chains=20_000)}
+SCALES = {
+    "quick": Config(chains=1_200, most_rows=500),
+    "small": Config(chains=4_000),
+    "paper": Config(chains=20_000),
+}
 
 
 class _Problem(NamedTuple):
