@@ -94,6 +94,8 @@ def table(cases):
 
 
 SLOW = {
+    "kept count",
+    "kept count, growing",
     "kept count, redrawn",
     "Gaussian, kept count",
     "fixed, replace",

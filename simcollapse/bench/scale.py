@@ -48,7 +48,7 @@ FULL = Scale(
     law_ns=(100, 1000),
     law_designs=("gaussian", "fixed"),
     run_s=0.1,
-    engine_run_s=0.4,
+    engine_run_s=0.5,
     block_sizes=(
         (Case("gaussian", 10, 100), (16, 64, 256, 1024)),
         (Case("fixed", 10, 100), (16, 64, 256, 1024)),

@@ -14,7 +14,7 @@ from simcollapse.reproduce import claims, style
 from simcollapse.reproduce.claims import Claim
 from simcollapse.reproduce.estimates import Estimate, over_chains, ratio, standard_error
 from simcollapse.reproduce.yi_regimes import trajectories
-from simcollapse.reproduce.yi_regimes.regimes import QUICK_BLOCK, Setting
+from simcollapse.reproduce.yi_regimes.regimes import QUICK_BLOCK, RADIUS, Setting
 from simcollapse.reproduce.yi_regimes.trajectories import DERIVED, ONE_ROUND, RATIOS, THEOREM
 
 NAME = "yi-regimes-paths"
@@ -27,7 +27,7 @@ class Config:
 
     chains: int
     setting: Setting = Setting(dim=2)
-    radius: float = 2.0
+    radius: float = RADIUS
     direction: tuple[float, float] = (2.0, 1.0)  # from the truth to the center
     cloud: int = 150  # chains whose first estimate is drawn
     paths: int = 5  # of them, those whose path is drawn

@@ -26,7 +26,7 @@ from simcollapse.reproduce import claims, style
 from simcollapse.reproduce.claims import Claim
 from simcollapse.reproduce.estimates import Estimate
 from simcollapse.reproduce.yi_regimes import trajectories
-from simcollapse.reproduce.yi_regimes.regimes import QUICK_BLOCK, Setting
+from simcollapse.reproduce.yi_regimes.regimes import QUICK_BLOCK, RADIUS, Setting
 from simcollapse.reproduce.yi_regimes.trajectories import DERIVED, ONE_ROUND, RATIOS, THEOREM
 
 NAME = "yi-regimes-phase-map"
@@ -51,7 +51,7 @@ class Config:
     most_bias: float = 1.0
     least_radius: float = 0.25
     most_radius: float = 3.5
-    shown: tuple[int, ...] = (1, 3, 6, 15)  # rounds
+    shown: tuple[int, ...] = (1, 3, 6, 12)  # rounds
     block_size: int | None = None
     seed: int = 0
 
@@ -85,7 +85,7 @@ def compute(config: Config) -> xr.Dataset:
         heading="linear regression retrained on its own rows (x, y); a verifier keeps those with "
         r"$|y-x\cdot\theta_c| \leq r$; its bias is $\Delta = |\theta_c-\theta^*|$"
         f"\n{setting.words}",
-        radius_of_regimes=2.0,
+        radius_of_regimes=RADIUS,
         v0=setting.start,
         start=start,
         config=json.dumps(dataclasses.asdict(config)),

@@ -21,6 +21,7 @@ from simcollapse.schedules import resolve
 from theory import knowledge_center, truncated_normal
 
 NAME = "yi-regimes"
+RADIUS = 1.75  # of the verifier in every picture but the map
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,7 +33,7 @@ class Setting:
     n_real: int = 20
     n_first: int = 200  # rows generated in round 1, before verification
     growth: float = 1.1  # … and that many times more in each later round
-    rounds: int = 15
+    rounds: int = 12
 
     def simulate(
         self,
@@ -126,7 +127,7 @@ class Config:
 
     chains: int
     setting: Setting = Setting()
-    radius: float = 2.0  # of the verifier; no slack, so a row is kept within 2 of the center's prediction
+    radius: float = RADIUS  # no slack, so a row is kept within so much of the center's prediction
     block_size: int | None = None
     seed: int = 0
 
