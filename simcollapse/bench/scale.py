@@ -65,5 +65,5 @@ QUICK = Scale(
     law_ns=(1000,),
     law_designs=("gaussian",),
     run_s=0.05,
-    engine_run_s=0.1,
+    engine_run_s=0.3,
 )
