@@ -217,6 +217,7 @@ def test_a_table_too_short_for_its_columns_says_so():
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(600)  # under a minute on two idle cores
 def test_the_quick_scale_agrees(tmp_path):
     claims = reproduce.run("all", out=tmp_path)
     assert [claim for claim in claims if not claim.agrees] == []

@@ -206,7 +206,7 @@ def _distances(axis: Axes, data: xr.Dataset) -> None:
     axis.annotate(
         f"round {best}: closest\nto the truth",
         (best, truth[best]),
-        (best - 1, truth[best] / 4),
+        (half - 1.5, 0.6 * truth[best]),
         arrowprops={"arrowstyle": "->", "shrinkB": 5},
     )
     axis.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(integer=True))
