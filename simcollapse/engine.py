@@ -144,8 +144,8 @@ def sweep(
         engine={p.loop_static.law is not None for p in programs},
     )
     devices = list(devices) if devices is not None else jax.local_devices()
-    sizes = [_block_size(p, chains, rounds, block_size, memory, devices[0]) for p in programs]
-    shapes = _one_chain_shapes(programs[0], rounds)[1]
+    sizes = [_block_size(p, chains, block_size, memory, devices[0]) for p in programs]
+    shapes = _one_chain_shapes(programs[0])[1]
     collector = results.collector(plan, shapes, memory)
 
     jobs = [
@@ -344,11 +344,16 @@ def _program(signature, members, parts, cells, rounds, record_model) -> _Program
     return _Program(static, members, index, leaves, np.asarray(schedule))
 
 
-def _run_one(static: _Static, batched_leaves, shared_leaves, root, cell, chain_number, schedule):
-    """State and Info of one chain; `vmap` gives it the chain axis."""
+def _choices(static: _Static, batched_leaves, shared_leaves):
+    """Task, verifier and workflow from their leaves."""
     batched_leaves, shared_leaves = iter(batched_leaves), iter(shared_leaves)
     leaves = [next(batched_leaves) if b else next(shared_leaves) for b in static.batched]
-    task, verifier, workflow = static.treedef.unflatten(leaves)
+    return static.treedef.unflatten(leaves)
+
+
+def _run_one(static: _Static, batched_leaves, shared_leaves, root, cell, chain_number, schedule):
+    """State and Info of one chain; `vmap` gives it the chain axis."""
+    task, verifier, workflow = _choices(static, batched_leaves, shared_leaves)
     law = None if static.law is None else static.law.add_round
     loop = chain.Loop(
         task, verifier, workflow, static.sampling, law, static.capacity, static.limit, static.record_model
@@ -366,19 +371,38 @@ def _compiled_block(static: _Static):
     return jax.jit(jax.vmap(one, in_axes=(0, None, None, 0, 0, None)))
 
 
-def _one_chain_shapes(program: _Program, rounds: int):
-    """Shapes of the State and Info of one chain."""
+def _one_chain_shapes(program: _Program):
+    """Shapes of the State and Info of one chain, and of one draw of rows."""
     batched, shared = _split_leaves(program, np.zeros(1, dtype=int))
-    first = [leaf[0] for leaf in batched]
-    return jax.eval_shape(
-        functools.partial(_run_one, program.loop_static),
-        first,
-        shared,
-        keys.root(0),
-        jnp.zeros(program.index.shape[1], jnp.uint32),
-        jnp.uint32(0),
-        jnp.asarray(program.schedule, jnp.int32),
+    shapes = (
+        tuple((leaf.shape[1:], str(leaf.dtype)) for leaf in batched),
+        tuple((leaf.shape, str(leaf.dtype)) for leaf in shared),
     )
+    return _traced_shapes(
+        program.loop_static, *shapes, program.index.shape[1], bool(jax.config.jax_enable_x64)
+    )
+
+
+@functools.lru_cache(maxsize=512)
+def _traced_shapes(static: _Static, batched, shared, num_axes: int, x64: bool):
+    """The same by shape, kept because tracing a chain takes longer than a short simulation; `x64` is only a key."""
+    batched, shared = ([jax.ShapeDtypeStruct(*leaf) for leaf in leaves] for leaves in (batched, shared))
+    root = keys.root(0)
+    state, info = jax.eval_shape(
+        functools.partial(_run_one, static),
+        batched,
+        shared,
+        root,
+        jax.ShapeDtypeStruct((num_axes,), np.uint32),
+        jax.ShapeDtypeStruct((), np.uint32),
+        jax.ShapeDtypeStruct((static.rounds + 1,), np.int32),
+    )
+
+    def noise(batched, shared, key):
+        task = _choices(static, batched, shared)[0]
+        return task.generate(key, task.truth_model(), jnp.int32(0), jnp.asarray(True)).noise
+
+    return state, info, jax.eval_shape(noise, batched, shared, root)
 
 
 def _split_leaves(program, positions):
@@ -387,19 +411,12 @@ def _split_leaves(program, positions):
     return [leaf[positions] for leaf, b in pairs if b], [leaf for leaf, b in pairs if not b]
 
 
-def _block_size(program, chains, rounds, asked, memory, device) -> int:
+def _block_size(program, chains, asked, memory, device) -> int:
     """Chains of one block: the user's, or what cache and memory suggest; the same for any number of devices."""
-    state, info = _one_chain_shapes(program, rounds)
-    task = program.loop_static.treedef.unflatten(
-        [leaf[0] if b else leaf for leaf, b in zip(program.leaves, program.loop_static.batched, strict=True)]
-    )[0]
-    drawn = jax.eval_shape(
-        lambda key: jax.tree.leaves(
-            task.generate(key, task.truth_model(), jnp.int32(0), jnp.asarray(True)).noise
-        ),
-        keys.root(0),
-    )
-    row_bytes = results.num_bytes(drawn) * (task.dim + 2)
+    state, info, noise = _one_chain_shapes(program)
+    task = program.loop_static.treedef.unflatten(program.leaves)[0]
+    # a Gaussian design also draws the covariates; on a prescribed one the matrix products like larger blocks
+    row_bytes = results.num_bytes([noise]) * (2 if task.prescribed else task.dim + 2)
     per_chain = 4 * row_bytes + 3 * results.num_bytes(state) + results.num_bytes(info)
     limit = memory.device_bytes(device)
     if per_chain > limit:

@@ -42,17 +42,20 @@ def add_round(key, task: LinearRegression, pool, model, count):
         gram = jnp.full(dim, size)
         cross = jnp.sqrt(gram) * z
     elif isinstance(design, Fixed):
-        gram = design.second_moment() * rows
-        cross = jnp.linalg.cholesky(gram) @ z
+        gram = design.factor @ design.factor.T * rows
+        cross = jnp.sqrt(rows) * (design.factor @ z)
     else:
         factor = _bartlett(key_gram, size, dim)
         factor = factor if design.factor is None else design.factor @ factor
         gram, cross = factor @ factor.T, factor @ z
-    rest = jnp.where(rows > dim, _chi_square(key_square, jnp.maximum(rows - dim, 1.0)), 0.0)
+    square = pool.square  # needed for the noise alone
+    if task.estimate_noise:
+        rest = jnp.where(rows > dim, _chi_square(key_square, jnp.maximum(rows - dim, 1.0)), 0.0)
+        square = square + jnp.dot(z, z) + rest
     return pool._replace(
         gram=pool.gram + gram,
         cross=pool.cross + cross,
-        square=pool.square + jnp.dot(z, z) + rest,
+        square=square,
         count=pool.count + rows,
     )
 

@@ -9,8 +9,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from simcollapse import keys
+from simcollapse.checks import as_float
 from simcollapse.linalg import BLOCK as WRITTEN_OUT
 
 CHUNK = 100  # rows of one draw, a constant so that a chain's numbers depend on no other size
@@ -120,6 +122,8 @@ class Fixed:
 
     rows: jax.Array  # (N, D)
     products: jax.Array  # (N, D (D + 1) / 2), products of pairs of covariates, row by row
+    norms: jax.Array  # (N,), Euclidean norm of each row
+    factor: jax.Array  # (D, D), lower Cholesky factor of the mean of x x' over the rows
 
     prescribed = True
     rows_per_sample = 1
@@ -150,7 +154,7 @@ class Fixed:
         return self.rows @ coef
 
     def norm(self, code):
-        return jnp.linalg.norm(self.rows, axis=1)
+        return self.norms
 
     def sums(self, code, weight, noise):
         """Weighted x x' (D, D) and x noise (D,): one product with a matrix that all chains share."""
@@ -162,11 +166,8 @@ class Fixed:
         return jnp.zeros((self.dim, self.dim)), jnp.zeros(self.dim)
 
     def mean_square(self, coef):
-        return jnp.mean((self.rows @ coef) ** 2)
-
-    def second_moment(self):
-        """Mean of x x' over the rows, shape (D, D)."""
-        return self.rows.T @ self.rows / self.rows.shape[0]
+        moved = coef @ self.factor
+        return jnp.dot(moved, moved)
 
 
 @jax.tree_util.register_dataclass
@@ -213,10 +214,15 @@ class Orthogonal:
         return jnp.dot(coef, coef) / self.dim
 
 
-def pair_products(rows: jax.Array) -> jax.Array:
-    """x_i x_j for i <= j of each row, shape (N, D (D + 1) / 2)."""
-    first, second = jnp.triu_indices(rows.shape[1])
-    return rows[:, first] * rows[:, second]
+def fixed(rows: np.ndarray) -> Fixed:
+    """The design of the given rows, shape (N, D), of full column rank."""
+    first, second = np.triu_indices(rows.shape[1])
+    return Fixed(
+        rows=as_float(rows),
+        products=as_float(rows[:, first] * rows[:, second]),
+        norms=as_float(np.linalg.norm(rows, axis=1)),
+        factor=as_float(np.linalg.cholesky(rows.T @ rows / len(rows))),
+    )
 
 
 def _symmetric_index(dim):

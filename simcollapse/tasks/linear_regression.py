@@ -13,7 +13,7 @@ import numpy as np
 from simcollapse import chain, keys
 from simcollapse.checks import as_float, check_choice, check_fields, check_shape, check_value, parameter
 from simcollapse.linalg import solve_positive
-from simcollapse.tasks.designs import Explicit, Fixed, Gaussian, Orthogonal, Rows, pair_products
+from simcollapse.tasks.designs import Explicit, Fixed, Gaussian, Orthogonal, Rows, fixed
 from simcollapse.truncated import truncated_normal
 
 CORRECT_SIGMAS = 2.0  # a row is correct within this many noise sd of the truth, when nothing else is said
@@ -96,7 +96,7 @@ class LinearRegression:
             truth=as_float(truth),
             noise=as_float(noise),
             tolerance=_optional(tolerance, "tolerance"),
-            design=_fixed(X),
+            design=fixed(X),
             real_rows=(as_float(X), as_float(residual)),
             estimate_noise=estimate_noise,
         )
@@ -322,7 +322,7 @@ def linear_regression(
         check_shape("rows", rows, (None, dim))
         check_value("rows", rows, "finite")
         _check_rank("rows", rows)
-        made = _fixed(rows)
+        made = fixed(rows)
     else:
         made = Gaussian(None if covariance is None else _factor(covariance, dim), dim)
     task = LinearRegression(
@@ -341,11 +341,6 @@ def _optional(value, name):
         return None
     check_value(name, value, "positive")
     return as_float(value)
-
-
-def _fixed(rows):
-    rows = as_float(rows)
-    return Fixed(rows=rows, products=pair_products(rows))
 
 
 def _factor(covariance, dim):
