@@ -15,6 +15,7 @@ from simcollapse import keys
 from simcollapse.checks import as_float
 from simcollapse.linalg import BLOCK as WRITTEN_OUT
 
+FEW = 3  # covariates up to which products written out are faster than small matrix products
 CHUNK = 100  # rows of one draw, a constant so that a chain's numbers depend on no other size
 
 
@@ -151,6 +152,8 @@ class Fixed:
         return self.rows
 
     def predict(self, code, coef):
+        if self.dim <= FEW:
+            return sum(coef[i] * self.rows[:, i] for i in range(self.dim))
         return self.rows @ coef
 
     def norm(self, code):
@@ -158,6 +161,10 @@ class Fixed:
 
     def sums(self, code, weight, noise):
         """Weighted x x' (D, D) and x noise (D,): one product with a matrix that all chains share."""
+        if self.dim <= FEW:
+            table = jnp.concatenate([self.rows.T, noise[None]])
+            both = jnp.sum((weight[None] * self.rows.T)[:, None] * table[None], axis=-1)
+            return both[:, :-1], both[:, -1]
         upper = weight @ self.products
         gram = upper[_symmetric_index(self.dim)]
         return gram, (weight * noise) @ self.rows
