@@ -76,7 +76,7 @@ def test_a_trained_center_errs_like_a_fit_on_its_rows():
     """E|center - truth|^2 = d sigma^2 / m on the orthogonal design, anew in every chain."""
     task = sc.linear_regression([1.0, -1.0], design="orthogonal")
     ball = sc.knowledge_ball(trained_on=25, radius=1e-9)
-    result = sc.simulate(task, ball, sc.replace(), chains=4000, rejected="resample", **SIZES)
+    result = sc.simulate(task, ball, sc.replace(), chains=6000, rejected="resample", **SIZES)
     assert_mean(result.squared_error.isel(round=1).values, 2 / 25, resolution=0.0125)
 
 
