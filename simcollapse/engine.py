@@ -379,7 +379,7 @@ def _one_chain_shapes(program: _Program):
         tuple((leaf.shape, str(leaf.dtype)) for leaf in shared),
     )
     return _traced_shapes(
-        program.loop_static, *shapes, program.index.shape[1], bool(jax.config.jax_enable_x64)
+        program.loop_static, *shapes, program.index.shape[1], bool(jax.config.read("jax_enable_x64"))
     )
 
 
@@ -451,7 +451,7 @@ def _dispatch(jobs, devices, root, rounds, common_noise):
     # On CPU two blocks at a time on one device fill the gaps of operations that use a single thread.
     at_once = max(len(devices), 2 if devices[0].platform == "cpu" else len(devices))
 
-    x64 = bool(jax.config.jax_enable_x64)
+    x64 = bool(jax.config.read("jax_enable_x64"))
 
     def run(i):
         job = jobs[i]
