@@ -63,7 +63,7 @@ def _rate(planted):
     for radius in (0.5, 1.0, 2.0):
         n_real = 100
         chains = orthogonal_chains(
-            bias=0.0, radius=radius, n_real=n_real, n_per_round=100, chains=4096, seed=round(10 * radius)
+            bias=0.0, radius=radius, n_real=n_real, n_per_round=100, chains=2048, seed=round(10 * radius)
         )
         # Stein: E[delta_0 m(delta_0)] = E[delta_0^2] E[m'(delta_0)] for a normal delta_0
         slopes = chains.deviation[:, 0] * chains.deviation[:, 1] * n_real
@@ -108,7 +108,7 @@ def _decay(planted):
             radius=radius,
             n_real=n_real,
             n_per_round=generated,
-            chains=1024,
+            chains=512,
             seed=round(100 * radius),
         )
         rho = kc.contraction_rate(radius, 1.0)

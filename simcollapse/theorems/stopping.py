@@ -28,7 +28,7 @@ N_REAL, GENERATED = (
     100,
     1000,
 )  # rows per direction; deviations stay below 0.2 sigma, where the linear form holds
-CHAINS = 2048
+CHAINS = 1024
 
 
 def _errors(bias2, radius, *, generated=GENERATED, chains=CHAINS):
