@@ -168,7 +168,7 @@ REGIMES = Theorem(
 
 def _reversal(planted):
     for bias2, radius in ((0.0523, 1.0), (0.0517, 1.5), (0.0768, 2.0)):
-        errors, arguments = _errors(bias2, radius, generated=500, chains=6144)
+        errors, arguments = _errors(bias2, radius, generated=500, chains=4096)
         last_safe = kc.reversal_round(**arguments) / (2 if planted else 1)
         label = f"bias {np.sqrt(bias2):.3g}, bound {radius:g}, k_rev {last_safe:.2f}"
         before, after = int(np.floor(last_safe)), int(np.ceil(last_safe))

@@ -159,7 +159,7 @@ FRESH = Theorem(
 
 def _subsample(planted):
     rows = SUBSET_ROWS
-    errors = subsampled_mean(bias=0.0, radius=np.inf, chains=8192).squared_error
+    errors = subsampled_mean(bias=0.0, radius=np.inf, chains=4096).squared_error
     expected = closed.accumulate_subsample_intercept_exact(sigma=1.0, n_per_round=rows, rounds=ROUNDS)
     harmonic = closed.harmonic_squares(ROUNDS)
     if planted:
