@@ -159,7 +159,9 @@ def start(key: jax.Array, loop: Loop, count: jax.Array) -> tuple[State, Info]:
     model, reason = task.fit(keys.for_purpose(key, keys.FIT), pool, nowhere)
     state = State(model=model, pool=pool, judge=judge, alive=reason == ALIVE, reason=reason)
     zero = jnp.int32(0)
-    return state, _info(key, loop, state, Counts(zero, zero, zero, zero, count.astype(jnp.int32)))
+    return state, _info(
+        key, loop, state, Counts(zero, zero, zero, zero, count.astype(jnp.int32) * task.rows_per_sample)
+    )
 
 
 def step(key: jax.Array, loop: Loop, state: State, count: jax.Array, k: jax.Array) -> tuple[State, Info]:

@@ -32,6 +32,9 @@ def cells(choices: dict[str, Any], over: dict[str, Any]) -> list[Cell]:
         if not values:
             raise ValueError(f"over[{path!r}] must have at least one value, got none")
         _check_path(choices, path)
+    for one, other in itertools.permutations(axes, 2):
+        if other.startswith(one + "."):
+            raise ValueError(f"over names both {one!r} and {other!r}, and one would overwrite the other")
     out = []
     for index in itertools.product(*(range(len(v)) for v in axes.values())):
         made = dict(choices)

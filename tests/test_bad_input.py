@@ -237,3 +237,24 @@ def test_non_finite_metric_names_cell_chain_and_round(monkeypatch):
     monkeypatch.setattr(type(task), "measure", broken)
     with pytest.raises(FloatingPointError, match=r"broken is nan in cell \{\}, chain \d+, round \d"):
         run(chains=40, rounds=2, block_size=40)
+
+
+BAD_SWEEPS = [
+    (
+        {"verifier.center": [[0.0, 0.0]]},
+        r"exactly one of center, bias and trained_on, got \['center', 'bias'\]",
+    ),
+    ({"verifier.direction": [[0.0, 0.0]]}, "verifier.direction must not be zero"),
+    ({"verifier.radius": [1.0], "verifier": [sc.none()]}, "over names both 'verifier' and 'verifier.radius'"),
+]
+
+
+@pytest.mark.parametrize(("over", "words"), BAD_SWEEPS)
+def test_a_sweep_cannot_set_what_would_be_ignored(over, words):
+    with pytest.raises(ValueError, match=words):
+        grid(over)
+
+
+def test_round_0_counts_rows_and_not_samples():
+    result = run(ORTHOGONAL, rounds=1, n_real=20, n_per_round=20)
+    np.testing.assert_array_equal(result.num_used, 40)

@@ -11,7 +11,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from simcollapse import chain, keys
-from simcollapse.checks import as_float, check_choice, check_fields, check_shape, check_value, parameter
+from simcollapse.checks import (
+    as_float,
+    check_choice,
+    check_fields,
+    check_shape,
+    check_value,
+    check_whole,
+    parameter,
+)
 from simcollapse.linalg import solve_positive
 from simcollapse.tasks.designs import Explicit, Fixed, Gaussian, Orthogonal, Rows, fixed
 from simcollapse.truncated import truncated_normal
@@ -306,7 +314,10 @@ def linear_regression(
         ValueError: a value outside its range, a wrong shape, a rank-deficient design, an unknown design name.
     """
     check_choice("design", design, ("gaussian", "orthogonal", "fixed"))
-    truth = np.zeros(int(truth)) if np.ndim(truth) == 0 else np.asarray(truth, dtype=float)
+    if np.ndim(truth) == 0:
+        truth = np.zeros(check_whole("truth", truth, 1))
+    truth = np.asarray(truth, dtype=float)
+    check_shape("noise", noise, ())
     check_shape("truth", truth, (None,))
     dim = truth.shape[0]
     if dim == 0:

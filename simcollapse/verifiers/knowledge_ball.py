@@ -55,7 +55,15 @@ class KnowledgeBall:
         return jnp.abs(data.residual(judge)) <= self.bound(judge, data)
 
     def check_task(self, task) -> None:
-        """Raise ValueError where this verifier cannot judge `task`."""
+        """Raise ValueError where this verifier cannot judge `task`; a sweep may also have set two ways at once."""
+        given = [n for n in ("center", "bias", "trained_on") if getattr(self, n) is not None]
+        if len(given) != 1:
+            raise ValueError(f"give exactly one of center, bias and trained_on, got {given or 'none'}")
+        if self.direction is not None:
+            if self.bias is None:
+                raise ValueError("direction goes with bias, got it without")
+            if not np.linalg.norm(self.direction) > 0:
+                raise ValueError(f"verifier.direction must not be zero, got {self.direction}")
         for name in ("center", "direction"):
             if getattr(self, name) is not None:
                 check_shape(f"verifier.{name}", getattr(self, name), (task.dim,))
