@@ -371,6 +371,21 @@ def test_at_least_thirty_parameter_sets():
     assert sum(map(len, tables)) - len(SLOW) >= 30
 
 
+@pytest.mark.slow
+def test_alarms_over_many_keys_stay_at_the_stated_rate():
+    """100 keys at a false-alarm rate of 0.05: 20 alarms or more have a chance below 1e-7."""
+    case, alarms = by_name(EXACT, "growing counts")._replace(chains=2048), 0
+    law = exact_law(case)
+    for seed in range(100, 200):
+        paths = simulated.__wrapped__(case, seed)
+        try:
+            assert_mean(paths.squared_error, law.mse, np.inf, false_alarm=0.025)
+            assert_mean(paths.deviation, law.mean, np.inf, false_alarm=0.025)
+        except AssertionError:
+            alarms += 1
+    assert 0 < alarms < 20
+
+
 def by_name(cases, name):
     return next(case for case in cases if case.name == name)
 

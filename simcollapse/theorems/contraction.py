@@ -116,7 +116,7 @@ def _decay(planted):
         kept = generated * theory.truncated_normal.moments(0.0, radius, 1.0)[2]
         before, after = chains.squared_error[:, 0], chains.squared_error[:, 1]
         fresh = 4 * rho / kept  # the noise of a finite round, which n -> inf would not have
-        # curvature of m: E m(delta)^2 is below rho^2 E delta^2 by less than V0/sigma^2 = 1/n_real of it
+        # curvature of m: at these bounds E m(delta)^2 is below rho^2 E delta^2 by less than 1/n_real of it
         allowance = rho**2 * 4 / n_real**2
         yield equal_means(f"round 1, bound {radius:g}", after - fresh - factor * before, 0.0, allowance)
 

@@ -95,7 +95,7 @@ def _population(planted):
                 seed=int(10 * bias),
             )
             g = maps[{"drop": "resample", "resample": "drop"}[rejected] if planted else rejected]
-            # least squares on n rows is off its limit by about (d + 1)/(n Z) of the way that a round moves
+            # least squares on n rows is off its limit by less than (d + 1)/(n Z) of the way that a round moves
             rows = generated * (acceptance if rejected == "drop" else 1)
             allowance = (DIM + 1) / rows * (bias - g)
             unit = chains.deviation[:, 0] / np.linalg.norm(chains.deviation[:, 0], axis=1, keepdims=True)

@@ -94,7 +94,7 @@ class Undecided:
             return task.generate(key, model, jnp.int32(0), jnp.asarray(True))
 
         try:
-            jax.eval_shape(lambda key: traced.accept(key, (), rows(key), model), jax.random.key(0))
+            jax.eval_shape(lambda key: _from_jax(traced.accept(key, (), rows(key), model)), jax.random.key(0))
             return traced
         except Exception as tracing_error:  # whatever a user's function raises when it meets a tracer
             data = rows(jax.random.key(1))
@@ -103,6 +103,13 @@ class Undecided:
             except Exception as host_error:
                 raise host_error from tracing_error
         return FunctionVerifier(function=self.function, on_host=True)
+
+
+def _from_jax(mask):
+    """`mask` if JAX made it; NumPy's own random mask would be baked into the program and be the same for ever."""
+    if not isinstance(mask, jax.Array):
+        raise TypeError(f"not a JAX array: {type(mask)}")
+    return mask
 
 
 def _call_on_host(function, shape, key_data, x, y, model):
@@ -114,6 +121,7 @@ def _call_on_host(function, shape, key_data, x, y, model):
 
 def _checked(mask, shape, function):
     name = getattr(function, "__name__", "function")
+    mask = mask if isinstance(mask, jax.Array) else np.asarray(mask)
     if np.shape(mask) != shape:
         raise ValueError(f"verifier {name!r} must return a mask of shape {shape}, got shape {np.shape(mask)}")
     if not (np.issubdtype(mask.dtype, np.bool_) or np.issubdtype(mask.dtype, np.number)):
