@@ -24,10 +24,8 @@ from simcollapse.workflows import replace
 
 kc = theory.knowledge_center
 
-N_REAL, GENERATED = (
-    100,
-    1000,
-)  # rows per direction; deviations stay below 0.2 sigma, where the linear form holds
+# Rows per direction: deviations stay near 0.2 sigma or below, where the linear form holds.
+N_REAL, GENERATED = 100, 1000
 CHAINS = 1024
 
 
