@@ -7,7 +7,6 @@ Rows are drawn in chunks of a fixed size (`task.chunk_rows`) in a loop whose len
 sizes can be swept without recompiling and memory does not grow with the rows of a round.
 """
 
-from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 import jax
@@ -110,6 +109,17 @@ class Workflow(Protocol):
     def training(self, key: jax.Array, task: Any, pool: Tree, count: jax.Array, limit: int) -> Tree: ...
 
 
+class Law(Protocol):
+    """A round that is exact in law. Optional: `fit_alone(key, task, model, count)`, the model fitted to `count`
+    samples of `model` and nothing else, for workflows that keep no pool.
+    """
+
+    def add_real(self, key: jax.Array, task: Any, pool: Tree, count: jax.Array) -> Tree: ...
+    def add_round(
+        self, key: jax.Array, loop: "Loop", state: State, pool: Tree, count: jax.Array
+    ) -> tuple[Tree, Counts]: ...
+
+
 class Loop(NamedTuple):
     """One experiment's choices, fixed for the length of a chain."""
 
@@ -117,7 +127,7 @@ class Loop(NamedTuple):
     verifier: Any
     workflow: Any
     sampling: Sampling
-    law: Callable | None  # draws a whole round's sums instead of its rows, where that law is known
+    law: Law | None  # draws a whole round's sums instead of its rows, where that law is known
     capacity: int | None  # rows that the pool can hold; None for sums
     limit: int  # most rows that one fit takes out of a buffer
     record_model: bool
@@ -148,37 +158,25 @@ def keys_of_round(key: jax.Array, k) -> jax.Array:
 
 def start(key: jax.Array, loop: Loop, count: jax.Array) -> tuple[State, Info]:
     """Round 0: the verifier learns what it will know, the model is fitted to `count` real rows."""
-    task = loop.task
+    task, law = loop.task, loop.law
+    truth = task.truth_model()
     judge = loop.verifier.init(keys.for_purpose(key, keys.JUDGE), task)
-    if loop.law is None:
-        pool = add_real(key, task, task.empty(loop.capacity, task.truth_model()), count)
+    key_law = keys.for_purpose(key, keys.LAW)
+    if keeps_no_pool(loop):
+        pool, model, reason = (), law.fit_alone(key_law, task, truth, count), jnp.int32(ALIVE)
     else:
-        truth = task.truth_model()
-        pool = loop.law(keys.for_purpose(key, keys.LAW), task, task.empty(None, truth), truth, count)
-    nowhere = jax.tree.map(jnp.zeros_like, task.truth_model())  # a chain that cannot start stays here
-    model, reason = task.fit(keys.for_purpose(key, keys.FIT), pool, nowhere)
+        pool = task.empty(loop.capacity, truth)
+        pool = add_real(key, task, pool, count) if law is None else law.add_real(key_law, task, pool, count)
+        nowhere = jax.tree.map(jnp.zeros_like, truth)  # a chain that cannot start stays here
+        model, reason = task.fit(keys.for_purpose(key, keys.FIT), pool, nowhere)
     state = State(model=model, pool=pool, judge=judge, alive=reason == ALIVE, reason=reason)
     zero = jnp.int32(0)
-    return state, _info(
-        key, loop, state, Counts(zero, zero, zero, zero, count.astype(jnp.int32) * task.rows_per_sample)
-    )
+    return state, _info(key, loop, state, Counts(zero, zero, zero, zero, _rows(task, count)))
 
 
 def step(key: jax.Array, loop: Loop, state: State, count: jax.Array, k: jax.Array) -> tuple[State, Info]:
     """Round k >= 1. A frozen chain, or one whose fit fails here, keeps its model and pool."""
-    task, workflow = loop.task, loop.workflow
-    pool = workflow.begin(task, state.pool, state.model, loop.capacity)
-    if loop.law is None:
-        pool, counts = _collect(key, loop, state, pool, count, k)
-        nothing = counts.used == 0
-    else:
-        pool = loop.law(keys.for_purpose(key, keys.LAW), task, pool, state.model, count)
-        every = count.astype(jnp.int32) * task.rows_per_sample
-        unknown = jnp.int32(-1)  # the law gives the sums, not which rows were correct
-        counts, nothing = Counts(every, unknown, every, unknown, every), jnp.asarray(False)
-    seen = workflow.training(keys.for_purpose(key, keys.COLLECT), task, pool, count, loop.limit)
-    model, reason = task.fit(keys.for_purpose(key, keys.FIT), seen, state.model)
-    reason = jnp.where((reason != ALIVE) & nothing, NOTHING_KEPT, reason).astype(jnp.int32)
+    model, pool, reason, counts = _refit(key, loop, state, count, k)
     was_alive = state.alive
     went_on = was_alive & (reason == ALIVE)
     state = State(
@@ -190,6 +188,39 @@ def step(key: jax.Array, loop: Loop, state: State, count: jax.Array, k: jax.Arra
     )
     counts = jax.tree.map(lambda c: jnp.where(was_alive, c, 0), counts)  # a frozen chain judges nothing
     return state, _info(key, loop, state, counts)
+
+
+def _refit(key, loop, state, count, k):
+    """Model, pool, reason and counts of one round."""
+    task, workflow, law = loop.task, loop.workflow, loop.law
+    key_law = keys.for_purpose(key, keys.LAW)
+    if keeps_no_pool(loop):
+        model = law.fit_alone(key_law, task, state.model, count)
+        return model, (), jnp.int32(ALIVE), every_row_kept(task, count)
+    pool = workflow.begin(task, state.pool, state.model, loop.capacity)
+    if law is None:
+        pool, counts = _collect(key, loop, state, pool, count, k)
+    else:
+        pool, counts = law.add_round(key_law, loop, state, pool, count)
+    seen = workflow.training(keys.for_purpose(key, keys.COLLECT), task, pool, count, loop.limit)
+    model, reason = task.fit(keys.for_purpose(key, keys.FIT), seen, state.model)
+    nothing = (reason != ALIVE) & (counts.used == 0)
+    return model, pool, jnp.where(nothing, NOTHING_KEPT, reason).astype(jnp.int32), counts
+
+
+def keeps_no_pool(loop: Loop) -> bool:
+    """Whether the law gives each fit at once, which needs a workflow whose fits see their own round alone."""
+    return hasattr(loop.law, "fit_alone") and loop.workflow.fits_alone
+
+
+def every_row_kept(task: Any, count: jax.Array) -> Counts:
+    """Counts of a round in law without a verifier; the law does not say which rows were correct (-1)."""
+    every, unknown = _rows(task, count), jnp.int32(-1)
+    return Counts(every, unknown, every, unknown, every)
+
+
+def _rows(task, count):
+    return count.astype(jnp.int32) * task.rows_per_sample
 
 
 def add_real(key: jax.Array, task: Any, pool: Tree, count: jax.Array) -> Tree:

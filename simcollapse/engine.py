@@ -354,9 +354,15 @@ def _choices(static: _Static, batched_leaves, shared_leaves):
 def _run_one(static: _Static, batched_leaves, shared_leaves, root, cell, chain_number, schedule):
     """State and Info of one chain; `vmap` gives it the chain axis."""
     task, verifier, workflow = _choices(static, batched_leaves, shared_leaves)
-    law = None if static.law is None else static.law.add_round
     loop = chain.Loop(
-        task, verifier, workflow, static.sampling, law, static.capacity, static.limit, static.record_model
+        task,
+        verifier,
+        workflow,
+        static.sampling,
+        static.law,
+        static.capacity,
+        static.limit,
+        static.record_model,
     )
     return chain.run_chain(keys.chain_key(root, cell, chain_number), loop, schedule, static.rounds)
 

@@ -7,8 +7,9 @@ law of these three is classical. So they are drawn directly: O(D^2) random numbe
 import jax
 import jax.numpy as jnp
 
+from simcollapse import chain
 from simcollapse.tasks.designs import Fixed, Gaussian, Orthogonal
-from simcollapse.tasks.linear_regression import LinearRegression
+from simcollapse.tasks.linear_regression import LinearRegression, Model
 from simcollapse.verifiers.none import NoVerifier
 
 TASK, VERIFIER = LinearRegression, NoVerifier
@@ -23,8 +24,45 @@ def why_not(task: LinearRegression, least: int) -> str | None:
     return None
 
 
-def add_round(key, task: LinearRegression, pool, model, count):
-    """`pool` with the sums of `count` samples of `model` added; the pool must be open for `model`.
+def fit_alone(key, task: LinearRegression, model: Model, count) -> Model:
+    """Least squares fitted to `count` samples of `model` and nothing else.
+
+    coef = model.coef + noise u with gram^(1/2) u ~ N(0, I_D). On a prescribed design gram = n F F' is fixed and
+    u = F'^-1 z / sqrt(n). On the Gaussian design gram is Wishart_D(n, covariance), covariance = L L', and
+    mixing over it gives a multivariate t: u = L'^-1 z / sqrt(chi-square with n - D + 1 degrees of freedom).
+    The residual sum of squares is noise^2 chi-square with n - D degrees of freedom, independent of both.
+
+    Source: classical (Bartlett 1933; Cochran 1934; the t as the scale mixture over Wishart: Dickey 1967).
+    """
+    key_shift, key_scale, key_rest = jax.random.split(key, 3)
+    design, dim = task.design, task.dim
+    rows = _num_rows(task, count)
+    shift = jax.random.normal(key_shift, (dim,), dtype=float)
+    if isinstance(design, Orthogonal):
+        shift = shift / jnp.sqrt(count.astype(float))
+    elif isinstance(design, Fixed):
+        shift = shift @ design.inverse / jnp.sqrt(rows)
+    else:
+        shift = shift if design.inverse is None else shift @ design.inverse
+        shift = shift / jnp.sqrt(_chi_square(key_scale, rows - dim + 1))
+    log_noise = jnp.log(task.noise)
+    if task.estimate_noise:
+        log_noise = model.log_noise + 0.5 * jnp.log(_chi_square(key_rest, rows - dim) / (rows - dim))
+    return Model(coef=model.coef + jnp.exp(model.log_noise) * shift, log_noise=log_noise)
+
+
+def add_real(key, task: LinearRegression, pool, count):
+    """`pool`, open for the truth, with the sums of `count` real samples added."""
+    return _add(key, task, pool, count)
+
+
+def add_round(key, loop: chain.Loop, state: chain.State, pool, count):
+    """`pool`, open for the chain's model, with the sums of a round's samples added; and the counts."""
+    return _add(key, loop.task, pool, count), chain.every_row_kept(loop.task, count)
+
+
+def _add(key, task, pool, count):
+    """Sums of `count` samples of the model that `pool` is open for, added to it.
 
     gram: n x x' summed over the design, fixed; or, on the Gaussian design, Wishart_D(n, covariance) by
     Bartlett's decomposition (needs n >= D).
@@ -36,16 +74,15 @@ def add_round(key, task: LinearRegression, pool, model, count):
     key_gram, key_cross, key_square = jax.random.split(key, 3)
     design, dim = task.design, task.dim
     z = jax.random.normal(key_cross, (dim,), dtype=float)
-    size = count.astype(float)
-    rows = size * task.rows_per_sample
+    rows = _num_rows(task, count)
     if isinstance(design, Orthogonal):
-        gram = jnp.full(dim, size)
+        gram = jnp.full(dim, count.astype(float))
         cross = jnp.sqrt(gram) * z
     elif isinstance(design, Fixed):
         gram = design.factor @ design.factor.T * rows
         cross = jnp.sqrt(rows) * (design.factor @ z)
     else:
-        factor = _bartlett(key_gram, size, dim)
+        factor = _bartlett(key_gram, rows, dim)
         factor = factor if design.factor is None else design.factor @ factor
         gram, cross = factor @ factor.T, factor @ z
     square = pool.square  # needed for the noise alone
@@ -58,6 +95,10 @@ def add_round(key, task: LinearRegression, pool, model, count):
         square=square,
         count=pool.count + rows,
     )
+
+
+def _num_rows(task, count):
+    return count.astype(float) * task.rows_per_sample
 
 
 def _bartlett(key, size, dim):

@@ -92,6 +92,7 @@ class Gaussian:
     """Fresh x ~ N(0, covariance) for every row."""
 
     factor: jax.Array | None  # (D, D) lower Cholesky factor of the covariance, None for the identity
+    inverse: jax.Array | None  # (D, D), of `factor`
     dim: int = dataclasses.field(metadata={"static": True})
 
     chunk_rows = CHUNK
@@ -125,6 +126,7 @@ class Fixed:
     products: jax.Array  # (N, D (D + 1) / 2), products of pairs of covariates, row by row
     norms: jax.Array  # (N,), Euclidean norm of each row
     factor: jax.Array  # (D, D), lower Cholesky factor of the mean of x x' over the rows
+    inverse: jax.Array  # (D, D), of `factor`
 
     prescribed = True
     rows_per_sample = 1
@@ -224,12 +226,22 @@ class Orthogonal:
 def fixed(rows: np.ndarray) -> Fixed:
     """The design of the given rows, shape (N, D), of full column rank."""
     first, second = np.triu_indices(rows.shape[1])
+    factor = np.linalg.cholesky(rows.T @ rows / len(rows))
     return Fixed(
         rows=as_float(rows),
         products=as_float(rows[:, first] * rows[:, second]),
         norms=as_float(np.linalg.norm(rows, axis=1)),
-        factor=as_float(np.linalg.cholesky(rows.T @ rows / len(rows))),
+        factor=as_float(factor),
+        inverse=as_float(np.linalg.inv(factor)),
     )
+
+
+def gaussian(dim: int, covariance: np.ndarray | None = None) -> Gaussian:
+    """The design of fresh x ~ N(0, covariance) in `dim` dimensions; None for the identity."""
+    if covariance is None:
+        return Gaussian(None, None, dim)
+    factor = np.linalg.cholesky(covariance)
+    return Gaussian(as_float(factor), as_float(np.linalg.inv(factor)), dim)
 
 
 def _symmetric_index(dim):

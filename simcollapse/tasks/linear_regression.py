@@ -21,7 +21,7 @@ from simcollapse.checks import (
     parameter,
 )
 from simcollapse.linalg import solve_positive
-from simcollapse.tasks.designs import Explicit, Fixed, Gaussian, Orthogonal, Rows, fixed
+from simcollapse.tasks.designs import Explicit, Fixed, Orthogonal, Rows, fixed, gaussian
 from simcollapse.truncated import truncated_normal
 
 CORRECT_SIGMAS = 2.0  # a row is correct within this many noise sd of the truth, when nothing else is said
@@ -176,7 +176,7 @@ class LinearRegression:
                 count=jnp.int32(0),
             )
         dense = self.real_rows is not None  # drawn rows need the full matrix whatever the design
-        gram, cross = Gaussian(None, self.dim).zero_sums() if dense else self.design.zero_sums()
+        gram, cross = gaussian(self.dim).zero_sums() if dense else self.design.zero_sums()
         zero = jnp.zeros(())
         return Sums(gram, cross, zero, zero, model.coef, model.log_noise)
 
@@ -335,7 +335,7 @@ def linear_regression(
         _check_rank("rows", rows)
         made = fixed(rows)
     else:
-        made = Gaussian(None if covariance is None else _factor(covariance, dim), dim)
+        made = gaussian(dim, None if covariance is None else _positive(covariance, dim))
     task = LinearRegression(
         truth=as_float(truth),
         noise=as_float(noise),
@@ -354,19 +354,16 @@ def _optional(value, name):
     return as_float(value)
 
 
-def _factor(covariance, dim):
+def _positive(covariance, dim):
     covariance = np.asarray(covariance, dtype=float)
     check_shape("covariance", covariance, (dim, dim))
     check_value("covariance", covariance, "finite")
     if not np.allclose(covariance, covariance.T):
         raise ValueError("covariance must be symmetric")
-    try:
-        return as_float(np.linalg.cholesky(covariance))
-    except np.linalg.LinAlgError:
-        least = np.linalg.eigvalsh(covariance)[0]
-        raise ValueError(
-            f"covariance must be positive definite, got a smallest eigenvalue of {least:.3g}"
-        ) from None
+    least, most = np.linalg.eigvalsh(covariance)[[0, -1]]
+    if not least > dim * np.finfo(float).eps * most:
+        raise ValueError(f"covariance must be positive definite, got a smallest eigenvalue of {least:.3g}")
+    return covariance
 
 
 def _check_rank(name, rows):
