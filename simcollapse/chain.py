@@ -73,15 +73,20 @@ class Sampling(NamedTuple):
 
 
 class Task(Protocol):
-    """What is modelled. Arrays are leaves, sizes and options are static."""
+    """What is modelled. Arrays are leaves, sizes and options are static.
 
+    Optional: `redraw_within(key, model, data, low, high, kept)`, which needs no tries; see `_resample`.
+    """
+
+    dim: int  # D
     chunk_rows: int  # rows of one draw
+    rows_per_sample: int  # rows that one unit of n_real or n_per_round stands for
     prescribed: bool  # covariates are prescribed, so a kept row is the same row redrawn
 
     def truth_model(self) -> Tree: ...  # the truth, in the form of a model
-    def real(self, key: jax.Array, chunk: jax.Array, present: jax.Array) -> Tree: ...
+    def real(self, key: jax.Array, chunk: jax.Array, present: jax.Array | None) -> Tree: ...
     def generate(self, key: jax.Array, model: Tree, chunk: jax.Array, present: jax.Array) -> Tree: ...
-    def redraw(self, key: jax.Array, model: Tree, data: Tree) -> Tree: ...
+    def redraw(self, key: jax.Array, model: Tree, data: Tree, kept: jax.Array) -> Tree: ...
     def number(self, chunk: jax.Array) -> jax.Array: ...  # (N,), which sample of the round a row is
     def correct(self, data: Tree, bound: jax.Array | None) -> jax.Array: ...  # (N,), against the truth
     def empty(self, capacity: int | None, model: Tree) -> Tree: ...  # sums, or a buffer of that many rows
@@ -90,6 +95,7 @@ class Task(Protocol):
     def draw(self, key: jax.Array, pool: Tree, count: jax.Array, limit: int) -> Tree: ...
     def fit(self, key: jax.Array, pool: Tree, previous: Tree) -> tuple[Tree, jax.Array]: ...  # model, reason
     def measure(self, key: jax.Array, model: Tree) -> dict[str, jax.Array]: ...
+    def check_sizes(self, n_real: int, n_per_round: Any, alone: bool, rows: int | None) -> None: ...
 
 
 class Verifier(Protocol):
@@ -223,11 +229,14 @@ def _rows(task, count):
     return count.astype(jnp.int32) * task.rows_per_sample
 
 
-def add_real(key: jax.Array, task: Any, pool: Tree, count: jax.Array) -> Tree:
-    """`pool` with `count` fresh real rows added; used for round 0 and by verifiers that train on real data."""
+def add_real(key: jax.Array, task: Any, pool: Tree, count: jax.Array, *, shared: bool = True) -> Tree:
+    """`pool` with `count` fresh real rows added; used for round 0 and by verifiers that train on real data.
+
+    `shared` says that `count` is the same for all chains of a block (see `keys.stored`).
+    """
 
     def add(chunk, pool):
-        data = task.real(key, chunk, chunk * task.chunk_rows < count)
+        data = task.real(key, chunk, chunk * task.chunk_rows < count if shared else None)
         weight = (task.number(chunk) < count).astype(float)
         return task.add(pool, Batch(data=data, weight=weight, born=jnp.int32(0)))
 
@@ -271,7 +280,7 @@ def _collect_until_kept(key, loop, state, pool, count, k):
 
     def unfinished(carry):
         chunk, _, counts = carry
-        return (counts.used < count) & (chunk < last_chunk)
+        return state.alive & (counts.used < count) & (chunk < last_chunk)
 
     def add(carry):
         chunk, pool, counts = carry
@@ -280,7 +289,7 @@ def _collect_until_kept(key, loop, state, pool, count, k):
         before = (
             counts.used + jnp.cumsum(accepted, dtype=jnp.int32) - accepted.astype(jnp.int32)
         )  # kept ahead of each row
-        proposed = before < count
+        proposed = (before < count) & (task.number(chunk) < most)
         kept = accepted & proposed
         correct = _correct(loop, state, data) & proposed
         pool = task.add(pool, Batch(data=data, weight=kept.astype(float), born=k))
@@ -300,7 +309,7 @@ def _resample(key, loop, state, data, kept, wanted):
 
     def unfinished(carry):
         tries, _, kept = carry
-        return jnp.any(wanted & ~kept) & (tries < loop.sampling.max_tries)
+        return state.alive & jnp.any(wanted & ~kept) & (tries < loop.sampling.max_tries)
 
     def again(carry):
         tries, data, kept = carry

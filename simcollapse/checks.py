@@ -15,6 +15,19 @@ def parameter(allowed: str, default: Any = dataclasses.MISSING, doc: str = "") -
     return dataclasses.field(default=default, metadata={"allowed": allowed, "doc": doc})
 
 
+def option(kind: str, doc: str = "") -> Any:
+    """A dataclass field that is fixed before compiling; `kind` (a key of the table below) says what it may be."""
+    return dataclasses.field(metadata={"static": True, "kind": kind, "doc": doc})
+
+
+_KINDS = {
+    "flag": (lambda v: isinstance(v, (bool, np.bool_)), "True or False"),
+    "count or none": (
+        lambda v: v is None or (isinstance(v, (int, np.integer)) and not isinstance(v, bool) and v >= 1),
+        "a whole number >= 1, or None",
+    ),
+}
+
 _ALLOWED = {
     "finite": (lambda v: np.isfinite(v), "finite"),
     "positive": (lambda v: np.isfinite(v) & (v > 0), "positive and finite"),
@@ -46,12 +59,16 @@ def check_value(name: str, value: Any, allowed: str) -> None:
 
 
 def check_fields(thing: Any, name: str) -> Any:
-    """`thing` itself, after every field declared with `parameter` was tested. `name` leads the messages."""
+    """`thing` itself, after every field declared with `parameter` or `option` was tested. `name` leads the messages."""
     for field in dataclasses.fields(thing):
         value = getattr(thing, field.name)
-        if value is None:
+        if "kind" in field.metadata:
+            test, words = _KINDS[field.metadata["kind"]]
+            if not test(value):
+                raise TypeError(f"{name}.{field.name} must be {words}, got {value!r}")
+        elif value is None:
             continue
-        if "allowed" in field.metadata:
+        elif "allowed" in field.metadata:
             check_value(f"{name}.{field.name}", value, field.metadata["allowed"])
         elif dataclasses.is_dataclass(value) and not isinstance(value, type):
             check_fields(value, f"{name}.{field.name}")
@@ -71,12 +88,14 @@ def check_shape(name: str, value: Any, shape: tuple) -> None:
         raise ValueError(f"{name} must have shape {wanted}, got {came}")
 
 
-def check_whole(name: str, value: Any, least: int) -> int:
-    """`value` as int; raise unless it is a whole number >= `least`."""
+def check_whole(name: str, value: Any, least: int, most: int | None = None) -> int:
+    """`value` as int; raise unless it is a whole number >= `least` (and <= `most`)."""
     if isinstance(value, bool) or not isinstance(value, (int, np.integer, float, np.floating)):
         raise TypeError(f"{name} must be a whole number, got {value!r}")
     if not math.isfinite(value) or value != int(value) or value < least:
         raise ValueError(f"{name} must be a whole number >= {least}, got {value}")
+    if most is not None and value > most:
+        raise ValueError(f"{name} must be <= {most}, got {value}")
     return int(value)
 
 

@@ -20,12 +20,13 @@ import rich.progress
 import xarray as xr
 
 from simcollapse import chain, grid, keys, laws, results, schedules, verifiers, workflows
-from simcollapse.checks import check_choice, check_whole
+from simcollapse.checks import check_choice, check_shape, check_value, check_whole
 
 CPU_BLOCK_BYTES = 2**20  # rows of one draw of one block; measured: it should stay in a core's cache
 GPU_BLOCK_SHARE = 0.1  # of the device's memory
 LEAST_BLOCKS = 8  # a small experiment is still cut in so many, so that several devices have work
 LEAST_BLOCK = 16  # … but never finer than this
+MOST_TRIES = 2**24  # proposals of a round are counted in 32 bits
 PROGRESS_AFTER_S = 2.0
 
 
@@ -87,12 +88,13 @@ def sweep(
         fixed: "generated" (each round generates n samples) or "kept" (draws until n are accepted; where the
             design prescribes the rows, each is redrawn until accepted).
         rejected: "drop" a rejected row, or "resample" its response at the same covariates.
-        max_tries: proposals per wanted row before a round goes on with fewer.
+        max_tries: proposals per wanted row before a round goes on with fewer, at most 2^24 (and 2^31 in a round).
         engine: "sample" (every row is drawn), "law" (exact in law: sums drawn directly; an error where no law
             is known) or "auto" (law where there is one).
         record: "chains" (every chain), or "summary" (mean, variance and quantiles over chains, streamed).
         record_model: also record the fitted model of every round (with record="chains").
-        quantiles: recorded by "summary", from a histogram with relative error below `results.QUANTILE_ERROR`.
+        quantiles: in [0, 1], recorded by "summary", from a histogram: relative error below
+            `results.QUANTILE_ERROR` for magnitudes from 1e-12 to 1e12, absolute error below 1e-12 under that.
         common_noise: let all cells draw the same random numbers, to compare them on common noise.
         block_size: chains of one block; None for one that fits `memory_bytes` and the processor's cache.
         memory_bytes: memory that a block may take; None for a quarter of what the device has.
@@ -119,7 +121,8 @@ def sweep(
     check_choice("rejected", rejected, ("drop", "resample"))
     check_choice("engine", engine, ("sample", "law", "auto"))
     check_choice("record", record, ("chains", "summary"))
-    sampling = chain.Sampling(fixed, rejected, check_whole("max_tries", max_tries, 1))
+    check_quantiles(quantiles)
+    sampling = chain.Sampling(fixed, rejected, check_whole("max_tries", max_tries, 1, MOST_TRIES))
     workflow = as_workflow(workflow)
     _check_kinds(task, workflow)
     choices = {
@@ -131,6 +134,7 @@ def sweep(
         "fixed": fixed,
         "rejected": rejected,
     }
+    over = grid.axes_of(choices, over)
     cells = grid.cells(choices, over)
     programs = _group(cells, sampling, rounds, engine, record_model and record == "chains")
     memory = results.Memory(memory_bytes)
@@ -140,23 +144,25 @@ def sweep(
         rounds=rounds,
         chains=chains,
         record=record,
-        quantiles=quantiles,
+        quantiles=tuple(quantiles),
         engine={p.loop_static.law is not None for p in programs},
     )
     devices = list(devices) if devices is not None else jax.local_devices()
+    if not devices:
+        raise ValueError("devices must have at least one device, got none")
     sizes = [_block_size(p, chains, block_size, memory, devices[0]) for p in programs]
-    shapes = _one_chain_shapes(programs[0])[1]
-    collector = results.collector(plan, shapes, memory)
+    shapes = _common_shapes(programs)
+    collector = results.collector(plan, shapes, memory, max(sizes))
 
     jobs = [
-        _Job(program, cells_and_chains)
+        _Job(program, begin, size, chains)
         for program, size in zip(programs, sizes, strict=True)
-        for cells_and_chains in _blocks(program, chains, size)
+        for begin in range(0, len(program.cells) * chains, size)
     ]
     root = keys.root(seed)
-    done = _dispatch(jobs, devices, root, rounds, common_noise)
+    done = _dispatch(jobs, devices, root, common_noise)
     for job, info in _with_progress(done, len(jobs), progress):
-        collector.add(job.cells, job.chains, job.valid, info)
+        collector.add(job.cells, job.chain_numbers, job.valid, info)
     dataset = collector.dataset()
     dataset.attrs.update(
         settings(devices, sizes),
@@ -171,8 +177,10 @@ def sweep(
         task=repr_short(task),
         verifier=repr_short(choices["verifier"]),
         workflow=repr_short(workflow),
+        max_tries=sampling.max_tries,
+        over=[f"{path}: {repr_short(tuple(values))}" for path, values in over.items()],
     )
-    results.warn_frozen(dataset)
+    results.warn_frozen(dataset, collector.first_frozen())
     return dataset
 
 
@@ -186,11 +194,21 @@ def settings(devices: list, sizes: list[int]) -> dict[str, Any]:
         "simcollapse_version": _version(),
         "dtype": str(jnp.zeros(()).dtype),
         "key_implementation": keys.IMPLEMENTATION,
-        "block_size": max(sizes),
-        "cpu_threads": int(os.environ.get("NPROC", 0)) or len(os.sched_getaffinity(0))
-        if hasattr(os, "sched_getaffinity")
-        else os.cpu_count() or 1,
+        "block_sizes": sizes,
+        "cpu_threads": int(os.environ.get("NPROC", 0)) or _cores(),
     }
+
+
+def _cores() -> int:
+    if hasattr(os, "sched_getaffinity"):  # not on macOS
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def check_quantiles(quantiles) -> None:
+    """Raise unless `quantiles` is a sequence of numbers in [0, 1]."""
+    check_shape("quantiles", quantiles, (None,))
+    check_value("quantiles", quantiles, "unit")
 
 
 def as_verifier(verifier: Any, task: Any) -> Any:
@@ -228,7 +246,13 @@ def repr_short(thing) -> str:
     if not hasattr(thing, "__dataclass_fields__"):
         if hasattr(thing, "shape"):
             array = np.asarray(thing)
-            return np.array2string(array, separator=", ") if array.size <= 8 else f"array{array.shape}"
+            return (
+                repr(array.item())
+                if array.ndim == 0
+                else np.array2string(array, separator=", ")
+                if array.size <= 8
+                else f"array{array.shape}"
+            )
         if callable(thing):
             return getattr(thing, "__name__", "function")
         return f"({', '.join(map(repr_short, thing))})" if isinstance(thing, tuple) else repr(thing)
@@ -271,22 +295,40 @@ class _Program(NamedTuple):
 
 
 class _Job(NamedTuple):
-    """One block: which chains of which cells."""
+    """One block: `size` chains from place `begin` on, of a program's cells one after the other; the last is padded."""
 
     program: _Program
-    pairs: tuple[np.ndarray, np.ndarray, np.ndarray]  # position in program.cells, chain, is it padding
+    begin: int
+    size: int
+    chains: int  # of each cell
+
+    @property
+    def _places(self) -> np.ndarray:
+        return np.arange(self.begin, self.begin + self.size)
+
+    @property
+    def _last(self) -> int:
+        return len(self.program.cells) * self.chains - 1
+
+    @property
+    def positions(self) -> np.ndarray:
+        """Which of the program's cells each chain belongs to."""
+        return np.minimum(self._places, self._last) // self.chains
 
     @property
     def cells(self) -> np.ndarray:
-        return np.asarray(self.program.cells)[self.pairs[0]]
+        """The same as positions in the grid."""
+        return np.asarray(self.program.cells)[self.positions]
 
     @property
-    def chains(self) -> np.ndarray:
-        return self.pairs[1]
+    def chain_numbers(self) -> np.ndarray:
+        """Number of each chain within its cell."""
+        return (np.minimum(self._places, self._last) % self.chains).astype(np.uint32)
 
     @property
     def valid(self) -> np.ndarray:
-        return self.pairs[2]
+        """False for padding."""
+        return self._places <= self._last
 
 
 def _group(cells, sampling, rounds, engine, record_model) -> list[_Program]:
@@ -305,11 +347,17 @@ def _group(cells, sampling, rounds, engine, record_model) -> list[_Program]:
         how = sampling._replace(fixed=made["fixed"], rejected=made["rejected"])
         n_real = check_whole("n_real", made["n_real"], 1)
         counts = schedules.resolve(made["n_per_round"], rounds)
-        task.check_sizes(n_real, counts, workflow.fits_alone)
+        task.check_sizes(n_real, counts, workflow.fits_alone, getattr(workflow, "size", None))
         schedule = np.concatenate([[n_real], counts])
         leaves, treedef = jax.tree.flatten((task, verifier, workflow))
         law = _law(task, verifier, workflow, int(schedule.min()), engine)
-        signature = (treedef, tuple((np.shape(x), str(x.dtype)) for x in leaves), how, law, tuple(schedule))
+        signature = (
+            treedef,
+            tuple((np.shape(x), str(x.dtype)) for x in leaves),
+            how,
+            law,
+            schedule.tobytes(),
+        )
         parts.append((leaves, schedule))
         groups.setdefault(signature, []).append(position)
     return [
@@ -330,7 +378,8 @@ def _law(task, verifier, workflow, least, engine):
 
 
 def _program(signature, members, parts, cells, rounds, record_model) -> _Program:
-    treedef, _, how, law, schedule = signature
+    treedef, _, how, law, _ = signature
+    schedule = parts[0][1]
     task, _, workflow = treedef.unflatten(parts[0][0])
     columns = list(zip(*(leaves for leaves, _ in parts), strict=True)) or []
     batched = tuple(any(leaf is not column[0] for leaf in column) for column in columns)
@@ -411,6 +460,18 @@ def _traced_shapes(static: _Static, batched, shared, num_axes: int, x64: bool):
     return state, info, jax.eval_shape(noise, batched, shared, root)
 
 
+def _common_shapes(programs):
+    """Info of one chain, the same for every program, or the cells could not share a result."""
+    shapes = [_one_chain_shapes(program)[1] for program in programs]
+    described = {str(jax.tree.map(lambda s: s.shape, info)) for info in shapes}
+    if len(described) > 1:
+        raise ValueError(
+            "over puts cells side by side whose records differ in shape (tasks of different dimension with "
+            "record_model=True?); leave record_model off, or run them one by one"
+        )
+    return shapes[0]
+
+
 def _split_leaves(program, positions):
     """Batched leaves gathered for the block's chains, and the shared ones."""
     pairs = list(zip(program.leaves, program.loop_static.batched, strict=True))
@@ -442,17 +503,7 @@ def _block_size(program, chains, asked, memory, device) -> int:
     return int(min(max(size, LEAST_BLOCK), 2 ** int(np.ceil(np.log2(total)))))
 
 
-def _blocks(program, chains, size) -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Position of the cell, chain, and whether it counts, for each place of each block; the last is padded."""
-    total = len(program.cells) * chains
-    for begin in range(0, total, size):
-        flat = np.arange(begin, begin + size)
-        valid = flat < total
-        flat = np.minimum(flat, total - 1)
-        yield flat // chains, (flat % chains).astype(np.uint32), valid
-
-
-def _dispatch(jobs, devices, root, rounds, common_noise):
+def _dispatch(jobs, devices, root, common_noise):
     """Each job and its Info as NumPy arrays, in order; blocks go to the devices in turn."""
     # On CPU two blocks at a time on one device fill the gaps of operations that use a single thread.
     at_once = max(len(devices), 2 if devices[0].platform == "cpu" else len(devices))
@@ -463,12 +514,12 @@ def _dispatch(jobs, devices, root, rounds, common_noise):
         job = jobs[i]
         program = job.program
         device = devices[i % len(devices)]
-        position, chain_number, _ = job.pairs
+        position = job.positions
         cell = program.index[position]
         if common_noise:
             cell = np.zeros_like(cell)
         batched, shared = _split_leaves(program, position)
-        args = (batched, shared, root, cell, chain_number, program.schedule.astype(np.int32))
+        args = (batched, shared, root, cell, job.chain_numbers, program.schedule.astype(np.int32))
         with jax.enable_x64(x64):  # a setting of the calling thread, which this thread does not have
             info = _compiled_block(program.loop_static)(*jax.device_put(args, device))
             return job, jax.tree.map(np.asarray, info)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,25 +17,46 @@ class Cell(NamedTuple):
     choices: dict[str, Any]  # "task", "verifier", "workflow", "n_real", "n_per_round", …
 
 
-def cells(choices: dict[str, Any], over: dict[str, Any]) -> list[Cell]:
-    """Every cell of the grid, last axis fastest.
+def axes_of(choices: dict[str, Any], over: dict[str, Any]) -> dict[str, list]:
+    """The values of each axis of the grid, checked to be there and to have a place.
 
     Args:
         choices: the unswept choices by name.
-        over: values by path: a name of `choices` or a field below one, for example "verifier.radius".
+        over: values by path: a name of `choices` or a parameter below one, for example "verifier.radius".
 
     Raises:
-        ValueError: an unknown path (the nearest known is named), an axis without values, or a value that its
-            field does not allow.
+        ValueError: an unknown path (the nearest known is named), an axis without values, or two axes of which
+            one would overwrite the other.
+        TypeError: `over` is not a mapping, or an axis is not a list of values.
     """
-    axes = {path: list(values) for path, values in over.items()}
-    for path, values in axes.items():
-        if not values:
+    if not isinstance(over, Mapping):
+        raise TypeError(f"over must be a dict of values by path, got {over!r}")
+    axes = {}
+    for path, values in over.items():
+        scalar = isinstance(values, (str, bytes, Mapping)) or getattr(values, "shape", None) == ()
+        if scalar or not isinstance(values, Iterable):
+            raise TypeError(f"over[{path!r}] must be a list of values, got {values!r}")
+        axes[path] = list(values)
+        if not axes[path]:
             raise ValueError(f"over[{path!r}] must have at least one value, got none")
         _check_path(choices, path)
     for one, other in itertools.permutations(axes, 2):
         if other.startswith(one + "."):
             raise ValueError(f"over names both {one!r} and {other!r}, and one would overwrite the other")
+    return axes
+
+
+def cells(choices: dict[str, Any], axes: dict[str, list]) -> list[Cell]:
+    """Every cell of the grid, last axis fastest.
+
+    Args:
+        choices: the unswept choices by name.
+        axes: from `axes_of`.
+
+    Raises:
+        ValueError: a value that its field does not allow.
+        TypeError: a value of the wrong kind.
+    """
     out = []
     for index in itertools.product(*(range(len(v)) for v in axes.values())):
         made = dict(choices)
@@ -46,15 +68,22 @@ def cells(choices: dict[str, Any], over: dict[str, Any]) -> list[Cell]:
 
 
 def coordinates(values: list) -> np.ndarray:
-    """What labels an axis in the result: the numbers themselves, else names, else positions."""
+    """What labels an axis in the result: the numbers themselves, else distinct names, else positions."""
     if all(isinstance(v, (bool, str)) for v in values):
         return np.asarray([str(v) for v in values])
     if all(np.ndim(v) == 0 and not dataclasses.is_dataclass(v) and not callable(v) for v in values):
         return np.asarray([float(v) if isinstance(v, float) else v for v in values])
-    names = [type(v).__name__ for v in values]
-    if all(dataclasses.is_dataclass(v) for v in values) and len(set(names)) == len(names):
-        return np.asarray(names)
-    return np.arange(len(values))
+    names = [_name(v) for v in values]
+    return (
+        np.asarray(names) if len(set(names)) == len(names) and None not in names else np.arange(len(values))
+    )
+
+
+def _name(value) -> str | None:
+    """What to call a value that is no number: itself, a function's name, a choice's class; None if nothing fits."""
+    if isinstance(value, str):
+        return value
+    return type(value).__name__ if dataclasses.is_dataclass(value) else getattr(value, "__name__", None)
 
 
 def _check_path(choices, path):
@@ -65,10 +94,17 @@ def _check_path(choices, path):
         )
     thing = choices[head]
     for field in fields:
-        known = [f.name for f in dataclasses.fields(thing)] if dataclasses.is_dataclass(thing) else []
+        known = (
+            [f.name for f in dataclasses.fields(thing) if _open(f)] if dataclasses.is_dataclass(thing) else []
+        )
         if field not in known:
             raise ValueError(f"over names an unknown path {path!r}; known are {known}{nearest(field, known)}")
         thing = getattr(thing, field)
+
+
+def _open(field) -> bool:
+    """Whether a field may be swept; others follow from each other and would contradict a new value."""
+    return "allowed" in field.metadata or "kind" in field.metadata
 
 
 def _put(thing, fields, value, path):

@@ -10,7 +10,7 @@ import numpy as np
 import xarray as xr
 
 from simcollapse import chain, grid
-from simcollapse.streaming import QUANTILE_ERROR, Stream
+from simcollapse.streaming import QUANTILE_ERROR, STREAM_BYTES, Stream
 
 RATES = ("acceptance_rate", "phi", "psi", "p", "p_star")
 CPU_SHARE = 0.25  # of the machine's memory, for a block; half of it for the result
@@ -19,7 +19,7 @@ CPU_SHARE = 0.25  # of the machine's memory, for a block; half of it for the res
 class Plan(NamedTuple):
     """What a run will produce."""
 
-    over: dict[str, Any]
+    over: dict[str, list]  # values by path
     cells: list[grid.Cell]
     rounds: int
     chains: int
@@ -60,13 +60,20 @@ def num_bytes(tree) -> int:
     return sum(int(np.prod(x.shape)) * np.dtype(x.dtype).itemsize for x in leaves)
 
 
-def collector(plan: Plan, info_shapes: chain.Info, memory: Memory):
-    """What blocks are added to, according to `plan.record`."""
+def collector(plan: Plan, info_shapes: chain.Info, memory: Memory, block_size: int):
+    """What blocks are added to, according to `plan.record`; cells arrive in order, a block at a time.
+
+    Raises:
+        MemoryError: the result would not fit.
+    """
     if plan.record == "chains":
-        memory.check_result(len(plan.cells) * plan.chains * num_bytes(info_shapes))
+        derived = len(RATES) * (plan.rounds + 1) * np.dtype(float).itemsize
+        memory.check_result(len(plan.cells) * plan.chains * (num_bytes(info_shapes) + derived))
         return _Chains(plan, info_shapes)
-    variables = len(flatten(info_shapes)) + len(RATES)
-    memory.check_result(len(plan.cells) * (plan.rounds + 1) * variables * (3 + len(plan.quantiles)) * 8)
+    variables = (len(flatten(info_shapes)) + len(RATES)) * (plan.rounds + 1)
+    unfinished = min(len(plan.cells), block_size // plan.chains + 2)
+    bytes_each = len(plan.cells) * (3 + len(plan.quantiles)) * 8 + unfinished * STREAM_BYTES
+    memory.check_result(variables * bytes_each)
     return _Summary(plan)
 
 
@@ -122,6 +129,15 @@ class _Chains:
         for name, array in self._arrays.items():
             array[cells[valid], chains[valid]] = record[name][valid]
 
+    def first_frozen(self) -> dict[str, Any] | None:
+        """Cell, chain, round and reason of the first chain that froze, None if none did."""
+        alive = self._arrays["alive"]
+        stopped = np.argwhere(~alive.all(axis=-1))
+        if not len(stopped):
+            return None
+        cell, number = stopped[0]
+        return _stopped(self._plan, cell, number, alive[cell, number], self._arrays["reason"][cell, number])
+
     def dataset(self) -> xr.Dataset:
         arrays = self._arrays | rates(self._arrays)
         shape, axes, coords = _axes(self._plan)
@@ -142,10 +158,17 @@ class _Summary:
         self._streams: dict[int, dict[str, Stream]] = {}
         self._left = {cell: plan.chains for cell in range(len(plan.cells))}
         self._finished: dict[str, dict[int, np.ndarray]] = {}
+        self._first_frozen: dict[str, Any] | None = None
 
     def add(self, cells, chains, valid, info):
         record = flatten(info)
         _check_finite(record, self._plan, cells, chains, valid)
+        stopped = np.flatnonzero(valid & ~record["alive"].all(axis=-1))
+        if self._first_frozen is None and len(stopped):
+            i = stopped[0]
+            self._first_frozen = _stopped(
+                self._plan, cells[i], chains[i], record["alive"][i], record["reason"][i]
+            )
         record |= rates(record)
         for cell in np.unique(cells[valid]):
             here = valid & (cells == cell)
@@ -155,6 +178,10 @@ class _Summary:
             self._left[int(cell)] -= int(here.sum())
             if self._left[int(cell)] == 0:
                 self._finish(int(cell))
+
+    def first_frozen(self) -> dict[str, Any] | None:
+        """As of `_Chains`."""
+        return self._first_frozen
 
     def _finish(self, cell):
         for name, stream in self._streams.pop(cell).items():
@@ -210,31 +237,38 @@ def frozen(dataset: xr.Dataset) -> list[dict[str, Any]]:
     return out
 
 
-def warn_frozen(dataset: xr.Dataset) -> None:
-    """Record how many chains froze, and warn with the first one's cell, chain, round and reason."""
+def warn_frozen(dataset: xr.Dataset, first: dict[str, Any] | None) -> None:
+    """Record how many chains froze and which was `first`, and warn with its cell, chain, round and reason."""
     if "statistic" in dataset.dims:
         alive = dataset["alive"].sel(statistic="mean").isel(round=-1)
         count = round(float((1 - alive).sum()) * dataset.attrs["chains"])
-        first = ""
     else:
         count = int((~dataset["alive"].isel(round=-1)).sum())
-        first = _first_words(frozen(dataset)[0]) if count else ""
     dataset.attrs["num_frozen"] = count
-    if count:
-        total = dataset.attrs["chains"] * max(
-            1, int(np.prod([len(dataset[a]) for a in dataset.attrs["axes"]]))
+    if first is not None:
+        words = _first_words(first)
+        dataset.attrs["first_frozen"] = words
+        total = dataset.attrs["chains"] * int(np.prod([len(dataset[a]) for a in dataset.attrs["axes"]]))
+        warnings.warn(
+            f"{count} of {total} chains froze (first: {words}); see `alive` and `reason`", stacklevel=3
         )
-        warnings.warn(f"{count} of {total} chains froze{first}; see `alive` and `reason`", stacklevel=3)
+
+
+def _stopped(plan, cell, number, alive, reason) -> dict[str, Any]:
+    """Where one chain froze; `alive` and `reason` are its own, of shape (K + 1,)."""
+    index, k = plan.cells[int(cell)].index, int(np.argmin(alive))
+    where = {path: values[i] for (path, values), i in zip(plan.over.items(), index, strict=True)}
+    return {"cell": where, "chain": int(number), "round": k, "reason": chain.REASONS[int(reason[k])]}
 
 
 def _first_words(item) -> str:
     cell = ", ".join(f"{axis}={value}" for axis, value in item["cell"].items())
-    return f" (first: {cell + ', ' if cell else ''}chain {item['chain']}, round {item['round']}: {item['reason']})"
+    return f"{cell + ', ' if cell else ''}chain {item['chain']}, round {item['round']}: {item['reason']}"
 
 
 def _axes(plan):
-    shape = tuple(len(list(values)) for values in plan.over.values())
-    coords = {path: grid.coordinates(list(values)) for path, values in plan.over.items()}
+    shape = tuple(len(values) for values in plan.over.values())
+    coords = {path: grid.coordinates(values) for path, values in plan.over.items()}
     return shape, list(plan.over), coords
 
 
@@ -249,9 +283,7 @@ def _check_finite(record, plan, cells, chains, valid):
             continue
         bad = np.argwhere(~np.isfinite(array) & valid.reshape(-1, *[1] * (array.ndim - 1)))[0]
         cell = plan.cells[int(cells[bad[0]])]
-        where = {
-            path: list(values)[i] for (path, values), i in zip(plan.over.items(), cell.index, strict=True)
-        }
+        where = {path: values[i] for (path, values), i in zip(plan.over.items(), cell.index, strict=True)}
         raise FloatingPointError(
             f"{name} is {array[tuple(bad)]} in cell {where}, chain {int(chains[bad[0]])}, round {int(bad[1])}"
         )

@@ -9,6 +9,9 @@ _GROWTH = (1 + QUANTILE_ERROR) / (1 - QUANTILE_ERROR)
 _BINS = int(np.ceil(np.log(_LARGEST / _SMALLEST) / np.log(_GROWTH)))
 
 
+STREAM_BYTES = 8 * (2 * _BINS + 3)  # of one entry's histogram
+
+
 class Stream:
     """Count, mean, variance and a histogram of rows of shape (…) added along axis 0; NaN entries are left out."""
 
@@ -64,4 +67,5 @@ def _value(place):
     """A value within QUANTILE_ERROR of everything in the bin."""
     step = np.abs(place - (_BINS + 1)) - 1
     value = _SMALLEST * _GROWTH**step * 2 / (1 + _GROWTH)
+    value = np.where(step >= _BINS, np.inf, value)  # beyond the range: not a number to trust
     return np.where(place == _BINS + 1, 0.0, np.sign(place - (_BINS + 1)) * value)

@@ -18,12 +18,14 @@ from simcollapse.checks import (
     check_shape,
     check_value,
     check_whole,
+    option,
     parameter,
 )
 from simcollapse.linalg import solve_positive
 from simcollapse.tasks.designs import Explicit, Fixed, Orthogonal, Rows, fixed, gaussian
 from simcollapse.truncated import truncated_normal
 
+LARGEST = 2**31 - 1  # rows of a round; counts are 32-bit integers
 CORRECT_SIGMAS = 2.0  # a row is correct within this many noise sd of the truth, when nothing else is said
 
 
@@ -68,7 +70,7 @@ class LinearRegression:
     tolerance: jax.Array | None = parameter("positive", doc="(), |y - x.truth| of a correct row, unit of y")
     design: Any
     real_rows: tuple[jax.Array, jax.Array] | None  # ((N, D), (N,)): x and residual of real data, if given
-    estimate_noise: bool = dataclasses.field(metadata={"static": True})
+    estimate_noise: bool = option("flag", doc="refit the noise each round instead of knowing it")
 
     @staticmethod
     def from_data(X, y, *, intercept: bool = True, estimate_noise: bool = False, tolerance=None):
@@ -151,9 +153,8 @@ class LinearRegression:
         return dataclasses.replace(data, noise=jnp.where(kept, data.noise, fresh))
 
     def redraw_within(self, key, model, data: Rows, low, high, kept) -> Rows:
-        """As `redraw`, but each new response is drawn within [low, high], in one go."""
-        mean = data.predict(data.coef)
-        fresh = truncated_normal(key, (low - mean) / data.scale, (high - mean) / data.scale)
+        """As `redraw`, but each new y - x.coef is drawn within [low, high], in one go."""
+        fresh = truncated_normal(key, low / data.scale, high / data.scale)
         return dataclasses.replace(data, noise=jnp.where(kept, data.noise, fresh))
 
     def number(self, chunk):
@@ -266,18 +267,29 @@ class LinearRegression:
             "log_noise": model.log_noise,
         }
 
-    def check_sizes(self, n_real: int, n_per_round: np.ndarray, alone: bool) -> None:
-        """Raise ValueError where a round could not be fitted whatever the draw.
+    def check_sizes(self, n_real: int, n_per_round: np.ndarray, alone: bool, rows: int | None = None) -> None:
+        """Raise ValueError where a round could not be drawn, or not fitted whatever the draw.
 
-        `alone` says that a fit sees no more rows than its own round's.
+        `alone` says that a fit sees no more rows than its own round's; `rows`, that it sees so many.
         """
         least = self.dim + 1
         if isinstance(self.design, Orthogonal):
             least = 2 if self.estimate_noise else 1
         sizes = [("n_real", n_real)] + [("n_per_round", int(n)) for n in n_per_round]
-        for name, size in sizes if alone else sizes[:1]:
+        for name, size in sizes if alone and rows is None else sizes[:1]:
             if size < least:
                 raise ValueError(f"{name} must be >= {least} to fit {self.dim} coefficients, got {size}")
+        if rows is not None and rows < least * self.rows_per_sample:
+            raise ValueError(
+                f"workflow.size must be >= {least * self.rows_per_sample} rows to fit {self.dim} coefficients, "
+                f"got {rows}"
+            )
+        most = min(LARGEST // self.rows_per_sample, keys.CHUNKS * self.chunk_rows)
+        for name, size in sizes:
+            if size > most:
+                raise ValueError(
+                    f"{name} must be <= {most} for this task (rows are counted in 32 bits), got {size}"
+                )
         if isinstance(self.design, Fixed):
             rows = self.design.chunk_rows
             for name, size in sizes if self.real_rows is None else sizes[1:]:
@@ -350,6 +362,7 @@ def linear_regression(
 def _optional(value, name):
     if value is None:
         return None
+    check_shape(name, value, ())
     check_value(name, value, "positive")
     return as_float(value)
 

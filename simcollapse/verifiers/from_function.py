@@ -85,9 +85,8 @@ class Undecided:
     function: Callable
 
     def decide(self, task) -> FunctionVerifier:
-        traced = FunctionVerifier(function=self.function, on_host=False)
-
         """The function traced if JAX can trace it, else called on the host; its own error if neither works."""
+        traced = FunctionVerifier(function=self.function, on_host=False)
         model = task.truth_model()
 
         def rows(key):

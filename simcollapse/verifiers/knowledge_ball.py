@@ -34,20 +34,20 @@ class KnowledgeBall:
         if self.bias is not None:
             along = jnp.ones(task.dim) if self.direction is None else self.direction
             return task.truth + self.bias * along / jnp.linalg.norm(along)
-        pool = chain.add_real(
-            key, task, task.empty(None, task.truth_model()), jnp.asarray(self.trained_on).astype(jnp.int32)
-        )
+        count = jnp.asarray(self.trained_on).astype(jnp.int32)
+        pool = chain.add_real(key, task, task.empty(None, task.truth_model()), count, shared=False)
         nowhere: Any = jax.tree.map(jnp.zeros_like, task.truth_model())
         model, _ = task.fit(key, pool, nowhere)
         return model.coef
 
     def bound(self, judge, data) -> jax.Array:
         """Largest accepted |y - x.center| of each row, shape (N,), unit of y."""
-        return self.radius * data.norm + self.slack
+        tiny = jnp.finfo(data.norm.dtype).tiny  # an infinite radius accepts a row of zeros too
+        return self.radius * jnp.maximum(data.norm, tiny) + self.slack
 
     def interval(self, judge, data) -> tuple[jax.Array, jax.Array]:
-        """Lowest and highest accepted y of each row, each of shape (N,)."""
-        middle, bound = data.predict(judge), self.bound(judge, data)
+        """Lowest and highest accepted y - x.coef of each row of the model `coef`, each of shape (N,)."""
+        middle, bound = data.predict(judge - data.coef), self.bound(judge, data)
         return middle - bound, middle + bound
 
     def accept(self, key, judge, data, model) -> jax.Array:

@@ -5,7 +5,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
-from simcollapse.checks import check_whole
+from simcollapse.checks import check_whole, option
 
 
 @jax.tree_util.register_dataclass
@@ -13,7 +13,9 @@ from simcollapse.checks import check_whole
 class AccumulateSubsample:
     """The pool grows as under `accumulate`; each fit sees rows drawn from it without replacement, afresh."""
 
-    size: int | None = dataclasses.field(metadata={"static": True})
+    size: int | None = option(
+        "count or none", doc="rows of each fit; None for as many as the round generated"
+    )
 
     fits_alone = True
     needs_rows = True
