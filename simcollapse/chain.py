@@ -133,7 +133,7 @@ class Loop(NamedTuple):
     verifier: Any
     workflow: Any
     sampling: Sampling
-    law: Law | None  # draws a whole round's sums instead of its rows, where that law is known
+    law: Any  # a Law, drawing a whole round's sums instead of its rows; None to draw the rows
     capacity: int | None  # rows that the pool can hold; None for sums
     limit: int  # most rows that one fit takes out of a buffer
     record_model: bool

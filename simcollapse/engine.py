@@ -8,7 +8,6 @@ import concurrent.futures
 import functools
 import os
 import threading
-from collections.abc import Iterator
 from types import ModuleType
 from typing import Any, NamedTuple
 
