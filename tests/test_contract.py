@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import simcollapse as sc
-from simcollapse import engine, tasks, verifiers, workflows
+from simcollapse import blocks, engine, tasks, verifiers, workflows
 from tests.contract import TASKS, VERIFIERS, WORKFLOWS
 
 SIZES = {"n_real": 40, "n_per_round": 40, "rounds": 3}
@@ -29,9 +29,9 @@ def _combinations():
 def test_promises(names):
     choices = TASKS[names[0]], VERIFIERS[names[1]], WORKFLOWS[names[2]]
     result = sc.simulate(*choices, **SIZES, chains=24, seed=1, block_size=8, record_model=True)
-    before = engine._compiled_block.cache_info().misses
+    before = blocks.compiled_block.cache_info().misses
     again = sc.simulate(*choices, **SIZES, chains=24, seed=1, block_size=8, record_model=True)
-    assert engine._compiled_block.cache_info().misses == before, "compiled twice for one structure"
+    assert blocks.compiled_block.cache_info().misses == before, "compiled twice for one structure"
     assert result.identical(again), "the same key gave other bits"
 
     assert dict(result.sizes) == {"chain": 24, "round": 4, "dim": 2}
@@ -67,14 +67,14 @@ def test_every_known_name_has_a_row(known, rows):
 
 def test_swept_values_compile_once():
     task, ball = TASKS["gaussian"], VERIFIERS["biased ball"]
-    run = engine._compiled_block.cache_info
+    run = blocks.compiled_block.cache_info
     sizes = {"n_real": 40, "rounds": 3, "chains": 16, "seed": 0, "block_size": 16}
     over = {"verifier.radius": [0.5, 1.0, 2.0], "task.noise": [0.5, 1.0], "n_per_round": [40, 130]}
     before = run().misses
     sc.sweep(task, ball, sc.replace(), over=over, n_per_round=1, **sizes)
     made = run().misses - before
     assert made == 1
-    program = engine._compiled_block(_last_static())
+    program = blocks.compiled_block(_last_static())
     assert program._cache_size() == 1, "a swept value, or a swept size, compiled again"
     wider = over | {"verifier.radius": [0.3, 0.7, 0.9]}
     sc.sweep(task, ball, sc.replace(), over=wider, n_per_round=1, **sizes)

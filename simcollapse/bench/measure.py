@@ -85,7 +85,7 @@ def engine_action(case: Case, scale: Scale, engine: str) -> tuple[Action, dict, 
 
 
 def numpy_actions(case: Case, scale: Scale) -> dict[str, Action]:
-    """The plain loop with both fits, and the vectorised program in its best block size."""
+    """The plain loop with each fit, and the vectorised program in its best block size."""
     rounds = case.rounds + 1
 
     def loop(fit):
@@ -107,6 +107,7 @@ def numpy_actions(case: Case, scale: Scale) -> dict[str, Action]:
     block = timing.fastest(candidates, scale.run_s)
     return {
         "loop": loop(baselines.pseudo_inverse),
+        "loop_gram": loop(baselines.pseudo_inverse_gram),
         "loop_solve": loop(baselines.solve),
         "vectorised": _with_best_blas(timing.sized(vectorised(block), 1, scale.run_s), scale),
     }

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import jax
 
-from simcollapse import engine
+from simcollapse import blocks
 
 
 class Program(NamedTuple):
@@ -27,7 +27,7 @@ def recorded() -> Iterator[dict[int, Program]]:
     compiled before show no compile time: call `forget` first.
     """
     seen: dict[int, Program] = {}
-    compiled_block = engine._compiled_block
+    compiled_block = blocks.compiled_block
 
     def recording(static):
         jitted = compiled_block(static)
@@ -39,11 +39,11 @@ def recorded() -> Iterator[dict[int, Program]]:
 
         return run
 
-    engine._compiled_block = recording
+    blocks.compiled_block = recording
     try:
         yield seen
     finally:
-        engine._compiled_block = compiled_block
+        blocks.compiled_block = compiled_block
 
 
 def block_size(run: Callable[[], object]) -> int:
@@ -60,14 +60,14 @@ def block_size(run: Callable[[], object]) -> int:
 
         return stop
 
-    compiled_block = engine._compiled_block
-    engine._compiled_block = stopping
+    compiled_block = blocks.compiled_block
+    blocks.compiled_block = stopping
     try:
         run()
     except Stop as stop:
         return stop.args[0]
     finally:
-        engine._compiled_block = compiled_block
+        blocks.compiled_block = compiled_block
     raise RuntimeError("the engine ran without asking for a block's program")
 
 

@@ -39,6 +39,7 @@ def throughput(report) -> Table:
             _rates(row, "engine"),
             _rates(row, "loop"),
             _times(row["speedup"]["loop"]),
+            _times(row["speedup"]["loop_gram"]),
             _times(row["speedup"]["loop_solve"]),
             _times(row["speedup"]["vectorised"]),
             f"{fraction_of_limit(row):.0%}",
@@ -55,6 +56,7 @@ def throughput(report) -> Table:
             "chain-rounds/s (fastest)",
             "plain loop",
             "speedup",
+            "over loop with pinv(X'X)",
             "over loop with solve",
             "over vectorised NumPy",
             "of the limit",
@@ -63,8 +65,9 @@ def throughput(report) -> Table:
             "chains of a block",
         ],
         rows,
-        "Plain loop: one chain at a time, least squares by pseudo-inverse as the published scripts fit; the next "
-        "column has the same loop with numpy.linalg.solve. Limit: the same random numbers alone, on a fixed design "
+        "Plain loop: one chain at a time, least squares by the pseudo-inverse of X, as one published script fits; the "
+        "next columns have the same loop with the pseudo-inverse of X'X, as the other does, and with "
+        "numpy.linalg.solve. Limit: the same random numbers alone, on a fixed design "
         "also the matrix products. One block: seconds of the smallest call. Rates are of the median run, in brackets "
         "of the fastest; ratios are medians over alternating runs.",
     )

@@ -32,7 +32,7 @@ def agree(outcome, result):
         assert_mean(rows, 0, resolution=2.5)  # of 40 rows
 
 
-@pytest.mark.parametrize("fit", [baselines.pseudo_inverse, baselines.solve])
+@pytest.mark.parametrize("fit", [baselines.pseudo_inverse, baselines.pseudo_inverse_gram, baselines.solve])
 def test_the_plain_loop_agrees_with_the_engine(case, engine, fit):
     agree(baselines.one_at_a_time(case, CHAINS, np.random.default_rng(7), fit), engine)
 

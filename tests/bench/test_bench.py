@@ -69,8 +69,8 @@ def test_no_date_and_no_path_are_written(run):
 
 def test_each_case_has_rates_ratios_and_costs(report):
     (sample,), (law,) = report["sample"], report["law"]
-    assert set(sample["rates"]) == {"engine", "loop", "loop_solve", "vectorised", "limit"}
-    assert set(law["rates"]) == {"engine", "loop", "loop_solve", "vectorised"}
+    assert set(sample["rates"]) == {"engine", "loop", "loop_gram", "loop_solve", "vectorised", "limit"}
+    assert set(law["rates"]) == {"engine", "loop", "loop_gram", "loop_solve", "vectorised"}
     for row in (sample, law):
         assert set(row["speedup"]) == set(row["rates"]) - {"engine"}
         assert all(rate["rate"] > 0 and rate["repeats"] == 10 for rate in row["rates"].values())
