@@ -12,6 +12,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from simcollapse.auditing import audit
     from simcollapse.engine import simulate, sweep
     from simcollapse.results import frozen
     from simcollapse.schedules import geometric_growth, linear_growth
@@ -23,6 +24,7 @@ __all__ = [
     "LinearRegression",
     "accumulate",
     "accumulate_subsample",
+    "audit",
     "from_function",
     "frozen",
     "geometric_growth",
@@ -37,6 +39,7 @@ __all__ = [
 
 # Imported at first use, so that the command line can print its help, and set up JAX, before JAX is imported.
 _HOME = {
+    "simcollapse.auditing": ("audit",),
     "simcollapse.engine": ("simulate", "sweep"),
     "simcollapse.results": ("frozen",),
     "simcollapse.schedules": ("geometric_growth", "linear_growth"),

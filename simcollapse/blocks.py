@@ -16,7 +16,7 @@ import numpy as np
 from simcollapse import chain, keys, results
 from simcollapse.checks import check_whole
 
-CPU_BLOCK_BYTES = 2**20  # rows of one draw of one block; measured: it should stay in a core's cache
+CPU_BLOCK_BYTES = 1.2 * 2**20  # rows of one draw of one block; measured: it should stay in a core's cache
 GPU_BLOCK_SHARE = 0.1  # of the device's memory
 LEAST_BLOCKS = 8  # a small experiment is still cut in so many, so that several devices have work
 LEAST_BLOCK = 16  # … but never finer than this
@@ -201,11 +201,11 @@ def block_size(program, chains, asked, memory, device) -> int:
         return min(check_whole("block_size", asked, 1), max(1, limit // per_chain))
     total = len(program.cells) * chains
     if device.platform == "cpu":
-        size = CPU_BLOCK_BYTES // row_bytes
+        size = int(CPU_BLOCK_BYTES / row_bytes)
     else:
         size = int(GPU_BLOCK_SHARE * limit / per_chain)
     size = min(size, -(-total // LEAST_BLOCKS), limit // per_chain, 2**16)
-    size = 2 ** int(np.ceil(np.log2(max(size, 1))))
+    size = 2 ** int(np.log2(max(size, 1)))
     return int(min(max(size, LEAST_BLOCK), 2 ** int(np.ceil(np.log2(total)))))
 
 

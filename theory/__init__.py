@@ -11,11 +11,12 @@ Keys used after `Source:` in the docstrings:
 
 * [Yi26] Yi, Liu, Cheng, Xu, Escaping Model Collapse via Synthetic Data Verification, arXiv:2510.16657
 * [Feng24] Feng, Dohmatob, Yang, Charton, Kempe, Beyond Model Collapse, arXiv:2406.07515
+* [Firdoussi24] Firdoussi et al., Maximizing the Potential of Synthetic Data, arXiv:2410.08942
 * [Kazdan24] Kazdan et al., Collapse or Thrive?, arXiv:2410.16713
 * [Gerstgrasser24] Gerstgrasser et al., Is Model Collapse Inevitable?, arXiv:2404.01413
 * [Dohmatob24] Dohmatob, Feng, Kempe, Model Collapse Demystified, arXiv:2402.07712
 """
 
-from theory import knowledge_center, truncated_normal, workflows
+from theory import breakdown, knowledge_center, truncated_normal, workflows
 
-__all__ = ["knowledge_center", "truncated_normal", "workflows"]
+__all__ = ["breakdown", "knowledge_center", "truncated_normal", "workflows"]

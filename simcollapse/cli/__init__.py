@@ -1,6 +1,7 @@
 """The command line: parses, calls the rooms, prints.
 
-Exit codes: 0 done, 1 a check failed, 2 not understood (usage), 3 bad input, 130 interrupted.
+Exit codes: 0 done, 1 a check failed, 2 not understood (usage), 3 bad input, 130 interrupted. Of audit: 0 safe,
+1 collapse, 2 undecided, 3 bad input or not understood.
 """
 
 import io
@@ -33,7 +34,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     if arguments and not arguments[0].startswith("-") and arguments[0] not in commands.COMMANDS:
         return _say(_unknown(arguments[0]), USAGE)
-    command = commands.parse(arguments)
+    try:
+        command = commands.parse(arguments)
+    except SystemExit as stopped:
+        if stopped.code == USAGE and arguments[:1] == ["audit"]:
+            raise SystemExit(BAD_INPUT) from None  # 2 is a verdict of that command
+        raise
     _fix_setting(command.float64)
     with warnings.catch_warnings():
         warnings.showwarning = _show_warning
@@ -55,6 +61,11 @@ def _run(command: commands.Command) -> int:
         if os.environ.get(TRACEBACK):
             traceback.print_exc()
         return _say(_one_line(error), BAD_INPUT)
+    except Exception:
+        if not isinstance(command, commands.Audit):
+            raise
+        traceback.print_exc()
+        return BAD_INPUT  # not 1, which is a verdict of that command
 
 
 def _fix_setting(float64: bool) -> None:

@@ -13,6 +13,8 @@ from typing import Annotated, Any, ClassVar, Protocol, Union
 
 import tyro
 
+from simcollapse.cli.audit import Audit
+
 Whole = Annotated[int | None, tyro.conf.arg(metavar="INT")]
 Number = Annotated[float | None, tyro.conf.arg(metavar="FLOAT")]
 Numbers = Annotated[tuple[float, ...], tyro.conf.arg(metavar="FLOAT ...")]
@@ -284,6 +286,7 @@ class Info:
 COMMANDS: dict[str, Any] = {
     "plan": Plan,
     "simulate": Simulate,
+    "audit": Audit,
     "reproduce": Reproduce,
     "theorems": Theorems,
     "bench": Bench,
