@@ -190,7 +190,8 @@ def block_size(program, chains, asked, memory, device) -> int:
     task = program.loop_static.treedef.unflatten(program.leaves)[0]
     # a Gaussian design also draws the covariates; on a prescribed one the matrix products like larger blocks
     row_bytes = results.num_bytes([noise]) * (2 if task.prescribed else task.dim + 2)
-    per_chain = 4 * row_bytes + 3 * results.num_bytes(state) + results.num_bytes(info)
+    kept_bytes = 3 * results.num_bytes(state) + results.num_bytes(info)
+    per_chain = 4 * row_bytes + kept_bytes
     limit = memory.device_bytes(device)
     if per_chain > limit:
         raise MemoryError(
@@ -201,7 +202,7 @@ def block_size(program, chains, asked, memory, device) -> int:
         return min(check_whole("block_size", asked, 1), max(1, limit // per_chain))
     total = len(program.cells) * chains
     if device.platform == "cpu":
-        size = int(CPU_BLOCK_BYTES / row_bytes)
+        size = int(CPU_BLOCK_BYTES / (row_bytes if program.loop_static.law is None else kept_bytes))
     else:
         size = int(GPU_BLOCK_SHARE * limit / per_chain)
     size = min(size, -(-total // LEAST_BLOCKS), limit // per_chain, 2**16)
