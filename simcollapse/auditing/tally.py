@@ -1,0 +1,90 @@
+"""Rows as counts. Everything an audit needs is a sum over rows, so a file of any length is read once, in pieces."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from pandas.util import hash_array
+
+from simcollapse.auditing.columns import Codes
+
+_MOST = 1_000_000  # lines of partial sums before they are added up: bounds memory, costs little time
+
+
+class Evidence(NamedTuple):
+    """Sums over some rows, in cells [correct, kept] (0: no, 1: yes)."""
+
+    n: np.ndarray  # (2, 2) rows
+    w: np.ndarray  # (2, 2) sum of weights; n without weights
+    w2: np.ndarray  # (2, 2) sum of squared weights
+    clusters: np.ndarray | None = None  # (G, 2, 2) sums of weights in each cluster
+
+    @property
+    def simple(self) -> bool:
+        """Whether every row counts alike and by itself."""
+        return self.clusters is None and bool(np.all(self.w == self.n) and np.all(self.w2 == self.n))
+
+
+class Tally:
+    """Sums by cell and by the categories of `keys` ("group", "round", "cluster"), piece by piece."""
+
+    def __init__(self, keys: tuple[str, ...], *, weighted: bool = False):
+        self.keys = list(keys)
+        self._sums = ["n", "w", "w2"] if weighted else ["n"]
+        self._parts: list[pd.DataFrame] = []
+        self._lines, self._most = 0, _MOST
+
+    def add(
+        self, correct: np.ndarray, kept: np.ndarray, weight: np.ndarray | None, keys: dict[str, Codes]
+    ) -> None:
+        """Add rows, arrays of shape (N,); `keys` has the category of each row under every key."""
+        columns: dict[str, Any] = {key: _column(key, keys[key]) for key in self.keys}
+        columns["cell"] = (2 * correct + kept).astype(np.int8)
+        columns["n"] = np.ones(len(correct))
+        if weight is not None:
+            columns |= {"w": weight, "w2": weight**2}
+        part = self._summed(pd.DataFrame(columns))
+        for key in self.keys:
+            if key != "cluster":
+                part[key] = part[key].astype(object)
+        self._parts.append(part)
+        self._lines += len(part)
+        if self._lines > self._most:
+            self._parts = [self._summed(pd.concat(self._parts, ignore_index=True))]
+            self._lines = len(self._parts[0])
+            self._most = _MOST + 2 * self._lines
+
+    def table(self) -> pd.DataFrame:
+        """One line for each combination that occurred: keys, cell, and the sums n, w, w2."""
+        whole = self._summed(pd.concat(self._parts, ignore_index=True))
+        return whole if "w" in whole else whole.assign(w=whole["n"], w2=whole["n"])
+
+    def _summed(self, frame: pd.DataFrame) -> pd.DataFrame:
+        grouped: Any = frame.groupby([*self.keys, "cell"], observed=True, sort=False)
+        return grouped[self._sums].sum().reset_index()
+
+
+def _column(key: str, coded: Codes) -> Any:
+    """A key of each row.
+
+    Clusters, which may be millions and are never named again, by a 64-bit hash of their name: the chance that any
+    two of a million share one is 3e-8.
+    """
+    if key != "cluster":
+        return pd.Categorical.from_codes(*coded)
+    hashed: Any = hash_array
+    return hashed(np.array(coded.values, dtype=object), categorize=False)[coded.codes]
+
+
+def evidence(table: pd.DataFrame) -> Evidence:
+    """The sums of all lines of a tally's table; with a column "cluster", also by cluster."""
+
+    def cells(name: str) -> np.ndarray:
+        return np.bincount(table["cell"], weights=table[name], minlength=4).reshape(2, 2)
+
+    clusters = None
+    if "cluster" in table:
+        codes, names = pd.factorize(table["cluster"])
+        flat = np.bincount(4 * codes + table["cell"].to_numpy(), weights=table["w"], minlength=4 * len(names))
+        clusters = flat.reshape(-1, 2, 2)
+    return Evidence(cells("n"), cells("w"), cells("w2"), clusters)
