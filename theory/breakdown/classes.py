@@ -1,4 +1,4 @@
-"""More than two classes: when the kept labels still teach the right class. Source: BREAKDOWN.md D5.
+"""More than two classes: when the kept labels still teach the right class. Source: derived here.
 
 Kept confusion R_kl = P(y' = l given y = k, kept). For well separated classes a consistent learner is right
 exactly where the diagonal entry of every row is its largest (plurality). R_kk > 1/2 in every row suffices for

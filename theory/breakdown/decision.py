@@ -1,8 +1,8 @@
 """Is p below p*? The exact sign test on kept rows, the same for looking after every label, and audit sizes.
 
-p < p* exactly where the precision rho of the kept rows exceeds 1/2 (BREAKDOWN.md D1: logit rho = logit p* -
-logit p), so the decision needs labels of kept rows only: of m kept and labelled ones x are correct,
-x ~ Bin(m, rho). Source: BREAKDOWN.md D1, D4, where not said otherwise.
+p < p* exactly where the precision rho of the kept rows exceeds 1/2 (logit rho = logit p* - logit p, as rho/(1-rho) =
+[(1-p)/p] phi/psi), so the decision needs labels of kept rows only: of m kept and labelled ones x are correct,
+x ~ Bin(m, rho). Source: derived here, where not said otherwise.
 """
 
 import math

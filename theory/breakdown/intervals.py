@@ -5,7 +5,7 @@ which `kept_wrong` were kept. Then p* = R/(1+R) with the risk ratio R = phi/psi,
 to one for p*. Counts may be fractions (effective counts of a weighted or clustered audit) and broadcast; every
 function returns (low, high). A side about which nothing was seen gives the end of the range, 0 or 1.
 
-Source: BREAKDOWN.md D2, D3, where not said otherwise.
+Source: derived here (delta method), where not said otherwise.
 """
 
 import numpy as np
