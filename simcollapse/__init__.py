@@ -16,22 +16,55 @@ if TYPE_CHECKING:
     from simcollapse.engine import simulate, sweep
     from simcollapse.results import frozen
     from simcollapse.schedules import geometric_growth, linear_growth
-    from simcollapse.tasks import LinearRegression, linear_regression
-    from simcollapse.verifiers import from_function, knowledge_ball, none
+    from simcollapse.tasks import (
+        GaussianMixture,
+        LinearRegression,
+        fitted,
+        flips,
+        fresh_linear_labels,
+        gaussian_mixture,
+        half_space,
+        linear_labels,
+        linear_regression,
+    )
+    from simcollapse.verifiers import (
+        bernoulli,
+        confidence,
+        fresh_linear,
+        from_function,
+        knowledge_ball,
+        linear,
+        none,
+        oracle,
+        random,
+    )
     from simcollapse.workflows import accumulate, accumulate_subsample, replace
 
 __all__ = [
+    "GaussianMixture",
     "LinearRegression",
     "accumulate",
     "accumulate_subsample",
     "audit",
+    "bernoulli",
+    "confidence",
+    "fitted",
+    "flips",
+    "fresh_linear",
+    "fresh_linear_labels",
     "from_function",
     "frozen",
+    "gaussian_mixture",
     "geometric_growth",
+    "half_space",
     "knowledge_ball",
+    "linear",
     "linear_growth",
+    "linear_labels",
     "linear_regression",
     "none",
+    "oracle",
+    "random",
     "replace",
     "simulate",
     "sweep",
@@ -43,8 +76,28 @@ _HOME = {
     "simcollapse.engine": ("simulate", "sweep"),
     "simcollapse.results": ("frozen",),
     "simcollapse.schedules": ("geometric_growth", "linear_growth"),
-    "simcollapse.tasks": ("LinearRegression", "linear_regression"),
-    "simcollapse.verifiers": ("from_function", "knowledge_ball", "none"),
+    "simcollapse.tasks": (
+        "GaussianMixture",
+        "LinearRegression",
+        "fitted",
+        "flips",
+        "fresh_linear_labels",
+        "gaussian_mixture",
+        "half_space",
+        "linear_labels",
+        "linear_regression",
+    ),
+    "simcollapse.verifiers": (
+        "bernoulli",
+        "confidence",
+        "fresh_linear",
+        "from_function",
+        "knowledge_ball",
+        "linear",
+        "none",
+        "oracle",
+        "random",
+    ),
     "simcollapse.workflows": ("accumulate", "accumulate_subsample", "replace"),
 }
 

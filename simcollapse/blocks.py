@@ -31,6 +31,7 @@ class Static(NamedTuple):
     law: ModuleType | None
     capacity: int | None
     limit: int
+    ranked: int
     rounds: int
     record_model: bool
 
@@ -86,7 +87,7 @@ def program(signature, members, parts, cells, rounds, record_model) -> Program:
     """The cells at positions `members`, which have `signature` in common; `parts` are their leaves and schedules."""
     treedef, _, how, law, _ = signature
     schedule = parts[0][1]
-    task, _, workflow = treedef.unflatten(parts[0][0])
+    task, verifier, workflow = treedef.unflatten(parts[0][0])
     columns = list(zip(*(leaves for leaves, _ in parts), strict=True)) or []
     batched = tuple(any(leaf is not column[0] for leaf in column) for column in columns)
     leaves = [jnp.stack(c) if b else c[0] for c, b in zip(columns, batched, strict=True)]
@@ -94,7 +95,10 @@ def program(signature, members, parts, cells, rounds, record_model) -> Program:
     capacity, limit = None, 0
     if workflow.needs_rows:
         capacity, limit = int(rows.sum()), int(workflow.size or rows[1:].max(initial=1))
-    static = Static(treedef, batched, how, law, capacity, limit, rounds, record_model)
+    elif task.needs_rows:
+        capacity = int(rows.max() if workflow.fits_alone else rows.sum())
+    ranked = int(rows[1:].max(initial=1)) if hasattr(verifier, "score") else 0
+    static = Static(treedef, batched, how, law, capacity, limit, ranked, rounds, record_model)
     index = np.array([cells[m].index for m in members], dtype=np.uint32).reshape(len(members), -1)
     return Program(static, members, index, leaves, np.asarray(schedule))
 
@@ -117,6 +121,7 @@ def _run_one(static: Static, batched_leaves, shared_leaves, root, cell, chain_nu
         static.law,
         static.capacity,
         static.limit,
+        static.ranked,
         static.record_model,
     )
     return chain.run_chain(keys.chain_key(root, cell, chain_number), loop, schedule, static.rounds)
@@ -133,7 +138,7 @@ def compiled_block(static: Static):
 
 
 def one_chain_shapes(program: Program):
-    """Shapes of the State and Info of one chain, and of one draw of rows."""
+    """Shapes of the State and Info of one chain, and of the rows of one draw."""
     batched, shared = _split_leaves(program, np.zeros(1, dtype=int))
     shapes = (
         tuple((leaf.shape[1:], str(leaf.dtype)) for leaf in batched),
@@ -159,11 +164,11 @@ def _traced_shapes(static: Static, batched, shared, num_axes: int, x64: bool):
         jax.ShapeDtypeStruct((static.rounds + 1,), np.int32),
     )
 
-    def noise(batched, shared, key):
+    def drawn(batched, shared, key):
         task = _choices(static, batched, shared)[0]
-        return task.generate(key, task.truth_model(), jnp.int32(0), jnp.asarray(True)).noise
+        return task.generate(key, task.truth_model(), jnp.int32(0), jnp.asarray(True))
 
-    return state, info, jax.eval_shape(noise, batched, shared, root)
+    return state, info, jax.eval_shape(drawn, batched, shared, root)
 
 
 def common_shapes(programs):
@@ -186,10 +191,9 @@ def _split_leaves(program, positions):
 
 def block_size(program, chains, asked, memory, device) -> int:
     """Chains of one block: the user's, or what cache and memory suggest; the same for any number of devices."""
-    state, info, noise = one_chain_shapes(program)
+    state, info, data = one_chain_shapes(program)
     task = program.loop_static.treedef.unflatten(program.leaves)[0]
-    # a Gaussian design also draws the covariates; on a prescribed one the matrix products like larger blocks
-    row_bytes = results.num_bytes([noise]) * (2 if task.prescribed else task.dim + 2)
+    row_bytes = task.draw_bytes(data)
     kept_bytes = 3 * results.num_bytes(state) + results.num_bytes(info)
     per_chain = 4 * row_bytes + kept_bytes
     limit = memory.device_bytes(device)

@@ -22,8 +22,9 @@ REASONS = (
     "nothing kept: the verifier accepted no row",
     "too few rows to fit",
     "rank deficient: the rows do not span every coefficient",
+    "the fit did not converge",
 )
-ALIVE, NOTHING_KEPT, TOO_FEW, RANK_DEFICIENT = range(4)
+ALIVE, NOTHING_KEPT, TOO_FEW, RANK_DEFICIENT, NOT_CONVERGED = range(5)
 
 
 class Batch(NamedTuple):
@@ -76,8 +77,12 @@ class Task(Protocol):
     """What is modelled. Arrays are leaves, sizes and options are static.
 
     Optional: `redraw_within(key, model, data, low, high, kept)`, which needs no tries; see `_resample`.
+    `check()` raises ValueError where a sweep made fields that contradict each other.
     """
 
+    kind: str  # "regression" or "classification"; what a verifier must be made for
+    descriptions: dict[str, str]  # what each metric of `measure` is, and its unit
+    needs_rows: bool  # a fit needs the rows themselves, not sums
     dim: int  # D
     chunk_rows: int  # rows of one draw
     rows_per_sample: int  # rows that one unit of n_real or n_per_round stands for
@@ -87,6 +92,7 @@ class Task(Protocol):
     def real(self, key: jax.Array, chunk: jax.Array, present: jax.Array | None) -> Tree: ...
     def generate(self, key: jax.Array, model: Tree, chunk: jax.Array, present: jax.Array) -> Tree: ...
     def redraw(self, key: jax.Array, model: Tree, data: Tree, kept: jax.Array) -> Tree: ...
+    def draw_bytes(self, data: Tree) -> int: ...  # memory that one draw works on, from the shapes of its rows
     def number(self, chunk: jax.Array) -> jax.Array: ...  # (N,), which sample of the round a row is
     def correct(self, data: Tree, bound: jax.Array | None) -> jax.Array: ...  # (N,), against the truth
     def empty(self, capacity: int | None, model: Tree) -> Tree: ...  # sums, or a buffer of that many rows
@@ -99,7 +105,15 @@ class Task(Protocol):
 
 
 class Verifier(Protocol):
-    """Which rows are accepted. Optional: `interval(judge, data)`, `bound(judge, data)`."""
+    """Which rows are accepted.
+
+    Instead of `accept`, one of:
+        `chance(judge, data, model, correct)`, the probability (N,) that a row is accepted: a toss for each row,
+            by a verifier that is told which rows are correct;
+        `score(key, judge, data, model)` (N,) and `share`: of a round's rows, the share with the highest scores.
+    Optional: `kind`, of the tasks it is made for; `check_task(task)`; `interval(judge, data)`, `bound(judge, data)`;
+    `measure(judge, task, model)`, metrics beside the task's, with their `descriptions`.
+    """
 
     def init(self, key: jax.Array, task: Any) -> Tree: ...
     def accept(self, key: jax.Array, judge: Tree, data: Tree, model: Tree) -> jax.Array: ...
@@ -136,6 +150,7 @@ class Loop(NamedTuple):
     law: Any  # a Law, drawing a whole round's sums instead of its rows; None to draw the rows
     capacity: int | None  # rows that the pool can hold; None for sums
     limit: int  # most rows that one fit takes out of a buffer
+    ranked: int  # rows of the largest round, where the verifier ranks them; else 0
     record_model: bool
 
 
@@ -250,13 +265,16 @@ def _collect(key, loop, state, pool, count, k):
         return _collect_until_kept(key, loop, state, pool, count, k)
     resample = sampling.rejected == "resample" or sampling.fixed == "kept"
     task = loop.task
+    cutoff = _cutoff(key, loop, state, count) if loop.ranked else None
 
     def add(chunk, carry):
         pool, counts = carry
-        data = task.generate(key, state.model, chunk, chunk * task.chunk_rows < count)
+        present = chunk * task.chunk_rows < count
+        data = task.generate(key, state.model, chunk, present)
         wanted = task.number(chunk) < count
-        kept = _accept(key, loop, state, data, chunk) & wanted
-        correct = _correct(loop, state, data) & wanted
+        correct = _correct(loop, state, data)
+        kept = _accept(key, loop, state, data, correct, chunk, present, cutoff) & wanted
+        correct = correct & wanted
         used = kept
         if resample:
             data, used = _resample(
@@ -285,13 +303,14 @@ def _collect_until_kept(key, loop, state, pool, count, k):
     def add(carry):
         chunk, pool, counts = carry
         data = task.generate(key, state.model, chunk, count > 0)
-        accepted = _accept(key, loop, state, data, chunk)
+        correct = _correct(loop, state, data)
+        accepted = _accept(key, loop, state, data, correct, chunk, count > 0)
         before = (
             counts.used + jnp.cumsum(accepted, dtype=jnp.int32) - accepted.astype(jnp.int32)
         )  # kept ahead of each row
         proposed = (before < count) & (task.number(chunk) < most)
         kept = accepted & proposed
-        correct = _correct(loop, state, data) & proposed
+        correct = correct & proposed
         pool = task.add(pool, Batch(data=data, weight=kept.astype(float), born=k))
         return chunk + 1, pool, _count(counts, proposed, correct, kept, kept)
 
@@ -315,17 +334,47 @@ def _resample(key, loop, state, data, kept, wanted):
         tries, data, kept = carry
         key_draw, key_accept = jax.random.split(jax.random.fold_in(key, tries))
         fresh = task.redraw(key_draw, state.model, data, kept)
-        accepted = verifier.accept(key_accept, state.judge, fresh, state.model).astype(bool)
+        accepted = _verdict(key_accept, loop, state, fresh, _correct(loop, state, fresh), None)
         return tries + 1, fresh, kept | (accepted & wanted)
 
     _, data, kept = jax.lax.while_loop(unfinished, again, (jnp.int32(1), data, kept))
     return data, kept
 
 
-def _accept(key, loop, state, data, chunk):
+def _accept(key, loop, state, data, correct, chunk, present, cutoff=None):
     key_verify = keys.for_purpose(key, keys.VERIFY, chunk)
-    accepted = loop.verifier.accept(key_verify, state.judge, data, state.model).astype(bool)
-    return jnp.broadcast_to(accepted, loop.task.number(chunk).shape)
+    if cutoff is not None:
+        return loop.verifier.score(key_verify, state.judge, data, state.model) >= cutoff
+    return _verdict(key_verify, loop, state, data, correct, present)
+
+
+def _verdict(key, loop, state, data, correct, present):
+    """The verifier's mask, by a toss where it gives a chance; `present` as in `keys.stored`."""
+    verifier = loop.verifier
+    if hasattr(verifier, "chance"):
+        toss = keys.stored(lambda: jax.random.uniform(key, correct.shape, dtype=float), present)
+        return toss < verifier.chance(state.judge, data, state.model, correct)
+    accepted = verifier.accept(key, state.judge, data, state.model).astype(bool)
+    return jnp.broadcast_to(accepted, correct.shape)
+
+
+def _cutoff(key, loop, state, count):
+    """The lowest score that is accepted, so that the verifier's share of the round's rows is, and at least one.
+
+    A first pass over the rows, which are drawn again for the second: scores are stored, rows are not.
+    """
+    task, verifier = loop.task, loop.verifier
+    size = -(-loop.ranked // task.chunk_rows) * task.chunk_rows
+
+    def add(chunk, scores):
+        data = task.generate(key, state.model, chunk, chunk * task.chunk_rows < count)
+        score = verifier.score(keys.for_purpose(key, keys.VERIFY, chunk), state.judge, data, state.model)
+        score = jnp.where(task.number(chunk) < count, score, -jnp.inf)
+        return jax.lax.dynamic_update_slice(scores, score, (chunk * task.chunk_rows,))
+
+    scores = jax.lax.fori_loop(0, _num_chunks(count, task.chunk_rows), add, jnp.full(size, -jnp.inf))
+    quota = jnp.clip(jnp.round(verifier.share * count).astype(jnp.int32), 1, count)
+    return jnp.sort(scores)[size - quota]
 
 
 def _correct(loop, state, data):
@@ -355,8 +404,11 @@ def _select(condition, new, old):
 
 
 def _info(key, loop, state, counts):
+    metrics = loop.task.measure(keys.for_purpose(key, keys.MEASURE), state.model)
+    if hasattr(loop.verifier, "measure"):
+        metrics |= loop.verifier.measure(state.judge, loop.task, state.model)
     return Info(
-        metrics=loop.task.measure(keys.for_purpose(key, keys.MEASURE), state.model),
+        metrics=metrics,
         counts=counts,
         alive=state.alive,
         reason=state.reason,

@@ -11,13 +11,21 @@ import numpy as np
 
 
 def parameter(allowed: str, default: Any = dataclasses.MISSING, doc: str = "") -> Any:
-    """A dataclass field whose value `check_fields` tests: "finite", "positive", "nonnegative", "count" or "unit"."""
+    """A dataclass field whose value `check_fields` tests; `allowed` is a key of the table `_ALLOWED` below."""
     return dataclasses.field(default=default, metadata={"allowed": allowed, "doc": doc})
 
 
-def option(kind: str, doc: str = "") -> Any:
-    """A dataclass field that is fixed before compiling; `kind` (a key of the table below) says what it may be."""
-    return dataclasses.field(metadata={"static": True, "kind": kind, "doc": doc})
+def option(kind: str, doc: str = "", known: tuple[str, ...] = ()) -> Any:
+    """A dataclass field that is fixed before compiling; `kind` (a key of the table below) says what it may be.
+
+    A field of kind "word" is one of `known`.
+    """
+    return dataclasses.field(metadata={"static": True, "kind": kind, "doc": doc, "known": known})
+
+
+def choice(doc: str = "") -> Any:
+    """A dataclass field that holds a choice with fields of its own, such as a generator; a sweep may set either."""
+    return dataclasses.field(metadata={"choice": True, "doc": doc})
 
 
 _KINDS = {
@@ -26,6 +34,7 @@ _KINDS = {
         lambda v: v is None or (isinstance(v, (int, np.integer)) and not isinstance(v, bool) and v >= 1),
         "a whole number >= 1, or None",
     ),
+    "word": (lambda v: isinstance(v, str), "a word"),
 }
 
 _ALLOWED = {
@@ -34,7 +43,12 @@ _ALLOWED = {
     "nonnegative": (lambda v: np.isfinite(v) & (v >= 0), ">= 0 and finite"),
     "radius": (lambda v: v > 0, "positive (inf accepts everything)"),
     "slack": (lambda v: v >= 0, ">= 0"),
+    "penalty": (lambda v: v >= 0, ">= 0 (inf allowed)"),
     "unit": (lambda v: (v >= 0) & (v <= 1), "in [0, 1]"),
+    "share": (lambda v: (v > 0) & (v <= 1), "in (0, 1]"),
+    "cosine": (lambda v: (v >= -1) & (v <= 1), "in [-1, 1]"),
+    # pi rounded to single precision is a little more than pi
+    "angle": (lambda v: (v >= 0) & (v <= math.pi * (1 + 1e-7)), "in [0, pi] radians"),
     "count": (lambda v: (v >= 1) & (np.mod(v, 1) == 0), "a whole number >= 1"),
 }
 
@@ -66,6 +80,8 @@ def check_fields(thing: Any, name: str) -> Any:
             test, words = _KINDS[field.metadata["kind"]]
             if not test(value):
                 raise TypeError(f"{name}.{field.name} must be {words}, got {value!r}")
+            if field.metadata["known"]:
+                check_choice(f"{name}.{field.name}", value, field.metadata["known"])
         elif value is None:
             continue
         elif "allowed" in field.metadata:

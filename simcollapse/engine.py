@@ -123,9 +123,10 @@ def sweep(
         "rejected": rejected,
     }
     over = grid.axes_of(choices, over)
+    memory = results.Memory(memory_bytes)
+    memory.check_cells(over)
     cells = grid.cells(choices, over)
     programs = _group(cells, sampling, rounds, engine, record_model and record == "chains")
-    memory = results.Memory(memory_bytes)
     plan = results.Plan(
         over=over,
         cells=cells,
@@ -134,6 +135,7 @@ def sweep(
         record=record,
         quantiles=tuple(quantiles),
         engine={p.loop_static.law is not None for p in programs},
+        words=_descriptions(cells),
     )
     devices = list(devices) if devices is not None else jax.local_devices()
     if not devices:
@@ -208,17 +210,21 @@ def _group(cells, sampling, rounds, engine, record_model) -> list[blocks.Program
         task, workflow = made["task"], named.as_workflow(made["workflow"])
         named.check_kinds(task, workflow)
         verifier = named.as_verifier(made["verifier"], task)
-        if hasattr(verifier, "check_task"):
-            verifier.check_task(task)
+        named.check_match(task, verifier)
         check_choice("fixed", made["fixed"], ("generated", "kept"))
         check_choice("rejected", made["rejected"], ("drop", "resample"))
         how = sampling._replace(fixed=made["fixed"], rejected=made["rejected"])
+        if hasattr(verifier, "score") and how[:2] != ("generated", "drop"):
+            raise ValueError(
+                f"verifier {type(verifier).__name__} keeps a share of what a round generates, which needs "
+                f"fixed='generated' and rejected='drop', got fixed={how.fixed!r}, rejected={how.rejected!r}"
+            )
         n_real = check_whole("n_real", made["n_real"], 1)
         counts = schedules.resolve(made["n_per_round"], rounds)
         task.check_sizes(n_real, counts, workflow.fits_alone, getattr(workflow, "size", None))
         schedule = np.concatenate([[n_real], counts])
         leaves, treedef = jax.tree.flatten((task, verifier, workflow))
-        law = _law(task, verifier, workflow, int(schedule.min()), engine)
+        law = _law(task, verifier, workflow, how, schedule, engine)
         signature = (
             treedef,
             tuple((np.shape(x), str(x.dtype)) for x in leaves),
@@ -234,10 +240,19 @@ def _group(cells, sampling, rounds, engine, record_model) -> list[blocks.Program
     ]
 
 
-def _law(task, verifier, workflow, least, engine):
+def _descriptions(cells) -> dict[str, str]:
+    """What each metric of the cells' tasks and verifiers is."""
+    words: dict[str, str] = {}
+    for cell in cells:
+        for choice in ("verifier", "task"):
+            words |= getattr(cell.choices[choice], "descriptions", {})
+    return words
+
+
+def _law(task, verifier, workflow, how, schedule, engine):
     if engine == "sample":
         return None
-    law, why = laws.find(task, verifier, workflow, least)
+    law, why = laws.find(task, verifier, workflow, how, int(schedule.min()), int(schedule.max()))
     if law is None and engine == "law":
         raise ValueError(
             f"engine='law' needs a known law, and there is none: {why}. Use engine='sample' or 'auto'"

@@ -104,7 +104,7 @@ def _check_path(choices, path):
 
 def _open(field) -> bool:
     """Whether a field may be swept; others follow from each other and would contradict a new value."""
-    return "allowed" in field.metadata or "kind" in field.metadata
+    return any(name in field.metadata for name in ("allowed", "kind", "choice"))
 
 
 def _put(thing, fields, value, path):

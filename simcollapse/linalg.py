@@ -13,7 +13,7 @@ BLOCK = 34  # columns eliminated together; a system of up to this size is one bl
 def solve_positive(matrix: jax.Array, right: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Solution of `matrix @ x = right`, and whether `matrix` is positive definite in working precision.
 
-    `matrix` (D, D) symmetric, or (D,) for a diagonal one; `right` (D,). A system is refused when a pivot
+    `matrix` (D, D) symmetric, or (D,) for a diagonal one; `right` (D,) or (D, R). A system is refused when a pivot
     falls below D eps times the matrix' own diagonal entry: in that direction the data say nothing. The
     refused system's solution is zero.
 
@@ -21,17 +21,21 @@ def solve_positive(matrix: jax.Array, right: jax.Array) -> tuple[jax.Array, jax.
     """
     if matrix.ndim == 1:
         definite = jnp.all(matrix > 0)
+        matrix = matrix.reshape(matrix.shape + (1,) * (right.ndim - 1))
         return jnp.where(definite, right / jnp.where(matrix > 0, matrix, 1), 0), definite
+    if right.ndim == 1:
+        solution, definite = solve_positive(matrix, right[:, None])
+        return solution[:, 0], definite
     dim = matrix.shape[0]
     floor = dim * jnp.finfo(matrix.dtype).eps * jnp.diagonal(matrix)
     num_blocks = -(-dim // BLOCK)
     size = -(-dim // num_blocks)
     if num_blocks == 1:
-        solution, definite = _reduce(jnp.concatenate([matrix, right[:, None]], axis=1), floor)
-        return jnp.where(definite, solution[:, 0], 0), definite
+        solution, definite = _reduce(jnp.concatenate([matrix, right], axis=1), floor)
+        return jnp.where(definite, solution, 0), definite
 
     spare = num_blocks * size - dim  # rows of the identity, which change nothing
-    table = jnp.concatenate([jnp.pad(matrix, (0, spare)), jnp.pad(right, (0, spare))[:, None]], axis=1)
+    table = jnp.concatenate([jnp.pad(matrix, (0, spare)), jnp.pad(right, ((0, spare), (0, 0)))], axis=1)
     table = table.at[jnp.arange(dim, dim + spare), jnp.arange(dim, dim + spare)].set(1)
     floor = jnp.pad(floor, (0, spare))
 
@@ -51,7 +55,7 @@ def solve_positive(matrix: jax.Array, right: jax.Array) -> tuple[jax.Array, jax.
         return table, definite & good
 
     table, definite = jax.lax.fori_loop(0, num_blocks, eliminate, (table, jnp.asarray(True)))
-    return jnp.where(definite, table[:dim, -1], 0), definite
+    return jnp.where(definite, table[:dim, dim + spare :], 0), definite
 
 
 def _reduce(rows, floor):

@@ -19,7 +19,9 @@ def as_verifier(verifier: Any, task: Any) -> Any:
         if verifier != "none":
             raise ValueError(f"verifier {verifier!r} has arguments; make it with simcollapse.{verifier}(...)")
         return verifiers.none()
-    if not (hasattr(verifier, "accept") and hasattr(verifier, "init")):
+    if not (
+        hasattr(verifier, "init") and any(hasattr(verifier, how) for how in ("accept", "chance", "score"))
+    ):
         verifier = verifiers.from_function(verifier) if not hasattr(verifier, "decide") else verifier
     if hasattr(verifier, "decide"):
         verifier = verifier.decide(task)
@@ -36,6 +38,20 @@ def as_workflow(workflow):
         check_choice("workflow", workflow, workflows.KNOWN)
         return workflows.KNOWN[workflow]()
     return workflow
+
+
+def check_match(task, verifier) -> None:
+    """Raise ValueError unless the task's fields agree with each other and the verifier can judge its rows."""
+    if hasattr(task, "check"):
+        task.check()
+    kind = getattr(verifier, "kind", task.kind)
+    if kind != task.kind:
+        raise ValueError(
+            f"verifier {type(verifier).__name__} judges rows of a {kind} task, "
+            f"got the {task.kind} task {type(task).__name__}"
+        )
+    if hasattr(verifier, "check_task"):
+        verifier.check_task(task)
 
 
 def repr_short(thing) -> str:

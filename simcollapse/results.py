@@ -1,5 +1,6 @@
 """From blocks to labelled results: whole chains, or moments and quantiles streamed over them."""
 
+import math
 import os
 import warnings
 from typing import Any, NamedTuple
@@ -13,6 +14,7 @@ from simcollapse import chain, grid
 from simcollapse.streaming import QUANTILE_ERROR, STREAM_BYTES, Stream
 
 RATES = ("acceptance_rate", "phi", "psi", "p", "p_star")
+CELL_BYTES = 20_000  # that listing one cell of a grid takes, about
 CPU_SHARE = 0.25  # of the machine's memory, for a block; half of it for the result
 
 
@@ -26,6 +28,7 @@ class Plan(NamedTuple):
     record: str
     quantiles: tuple[float, ...]
     engine: set[bool]  # whether each program draws from a law
+    words: dict[str, str]  # what each metric of the tasks and verifiers is
 
 
 class Memory:
@@ -43,6 +46,15 @@ class Memory:
         if device.platform == "cpu":
             return int(CPU_SHARE * self.host_bytes)
         return int(CPU_SHARE * (device.memory_stats() or {}).get("bytes_limit", 8 * 2**30))
+
+    def check_cells(self, axes: dict[str, list]) -> None:
+        """Raise MemoryError when the grid of these axes has too many cells even to be listed."""
+        cells = math.prod(len(values) for values in axes.values())
+        if cells * CELL_BYTES > self.host_bytes / 2:
+            raise MemoryError(
+                f"a grid of {cells:,} cells would need about {cells * CELL_BYTES / 2**30:,.1f} GiB to be listed, "
+                f"this machine has {self.host_bytes / 2**30:,.1f} GiB; use fewer grid values"
+            )
 
     def check_result(self, needed: int) -> None:
         """Raise MemoryError when a result of so many bytes would not fit."""
@@ -145,7 +157,7 @@ class _Chains:
         for name, array in arrays.items():
             extra = [f"{name}_dim_{i}" if i else "dim" for i in range(array.ndim - 3)]
             dims = [*axes, "chain", "round", *extra]
-            variables[name] = (dims, array.reshape(shape + array.shape[1:]), describe(name))
+            variables[name] = (dims, array.reshape(shape + array.shape[1:]), describe(name, self._plan.words))
         coords |= {"chain": np.arange(self._plan.chains), "round": np.arange(self._plan.rounds + 1)}
         return xr.Dataset(variables, coords=coords, attrs=_attributes(self._plan))
 
@@ -194,18 +206,15 @@ class _Summary:
         for name, by_cell in self._finished.items():
             array = np.stack([by_cell[cell] for cell in range(len(self._plan.cells))])
             array = array.reshape(shape + array.shape[1:])
-            variables[name] = ([*axes, "statistic", "round"], array, describe(name))
+            variables[name] = ([*axes, "statistic", "round"], array, describe(name, self._plan.words))
         coords |= {"statistic": names, "round": np.arange(self._plan.rounds + 1)}
         attributes = _attributes(self._plan) | {"quantile_relative_error": QUANTILE_ERROR}
         return xr.Dataset(variables, coords=coords, attrs=attributes)
 
 
-def describe(name: str) -> dict[str, str]:
-    """Attributes of a result variable: what it is, and its unit where it has one."""
-    words = {
-        "squared_error": "|coef - truth|^2, unit of the coefficients squared",
-        "excess_risk": "test mean squared error minus the noise variance, unit of y squared",
-        "log_noise": "log of the fitted noise standard deviation",
+def describe(name: str, words: dict[str, str]) -> dict[str, str]:
+    """Attributes of a result variable: what it is, and its unit where it has one; metrics by `words`."""
+    words = words | {
         "num_generated": "proposals judged in the round",
         "num_correct": "correct proposals; -1 unknown",
         "num_kept": "accepted proposals",

@@ -3,17 +3,22 @@
 from types import ModuleType
 from typing import Any
 
-from simcollapse.laws import linear_regression_unverified
+from simcollapse.laws import gaussian_mixture_independent, linear_regression_unverified
 
-_LAWS: tuple[ModuleType, ...] = (linear_regression_unverified,)
+_LAWS: tuple[ModuleType, ...] = (linear_regression_unverified, gaussian_mixture_independent)
 
 
-def find(task: Any, verifier: Any, workflow: Any, least: int) -> tuple[ModuleType | None, str]:
-    """The law of a round of `least` samples or more of this combination, or None and why there is none."""
+def find(
+    task: Any, verifier: Any, workflow: Any, sampling: Any, least: int, most: int
+) -> tuple[ModuleType | None, str]:
+    """The law of rounds of `least` to `most` samples of this combination, or None and why there is none."""
     if workflow.needs_rows:
         return None, f"{type(workflow).__name__} draws among rows, and a law has none"
     for law in _LAWS:
         if isinstance(task, law.TASK) and isinstance(verifier, law.VERIFIER):
-            reason = law.why_not(task, least)
+            reason = law.why_not(task, sampling, least, most)
             return (None, reason) if reason else (law, "")
-    return None, f"no law is known for {type(task).__name__} with {type(verifier).__name__}"
+    reason = f"no law is known for {type(task).__name__} with {type(verifier).__name__}"
+    if isinstance(task, gaussian_mixture_independent.TASK):
+        reason += ", whose verdict depends on the features"
+    return None, reason

@@ -15,8 +15,11 @@ from simcollapse.verifiers.none import NoVerifier
 TASK, VERIFIER = LinearRegression, NoVerifier
 
 
-def why_not(task: LinearRegression, least: int) -> str | None:
-    """Why the law is not known for this task with rounds of `least` samples or more; None when it is."""
+def why_not(task: LinearRegression, sampling: chain.Sampling, least: int, most: int) -> str | None:
+    """Why the law is not known for this task with rounds of `least` to `most` samples; None when it is.
+
+    How rows are sampled does not matter, since all are kept.
+    """
     if task.real_rows is not None:
         return "real rows drawn from a table have no closed law"
     if isinstance(task.design, Gaussian) and least < task.dim:

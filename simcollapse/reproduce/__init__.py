@@ -19,6 +19,7 @@ from simcollapse.checks import check_choice, check_whole
 from simcollapse.data import Table, read_table
 from simcollapse.reproduce import report, style
 from simcollapse.reproduce.claims import Claim
+from simcollapse.reproduce.feng import breakdown, readings, rounds, scaling, window
 from simcollapse.reproduce.yi_regimes import paths, phase_map, real_data, regimes
 
 SCALE_NAMES = ("quick", "small", "paper")  # under a minute on two cores; a few minutes; as long as it takes
@@ -47,7 +48,14 @@ class Picture(Protocol):
         ...
 
 
-KNOWN: dict[str, tuple[Any, ...]] = {"yi-regimes": (regimes, phase_map, paths, real_data)}
+KNOWN: dict[str, tuple[Any, ...]] = {
+    "yi-regimes": (regimes, phase_map, paths, real_data),
+    "feng-breakdown": (breakdown,),
+    "feng-scaling": (scaling,),
+    "breakdown-window": (window,),
+    "breakdown-readings": (readings,),
+    "breakdown-rounds": (rounds,),
+}
 
 
 def run(

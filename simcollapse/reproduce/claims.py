@@ -6,12 +6,14 @@ beside it in words.
 
 from typing import NamedTuple
 
+import numpy as np
 from scipy import stats
 
 from simcollapse.reproduce.estimates import Estimate
 
 SURE = 3.0  # standard errors that "is below" or "is above" must clear: wrong by chance once in 700
 FALSE_ALARM = 1e-4  # chance that one "never" fails although it is true, whatever the number of comparisons
+RESAMPLES, BOOTSTRAP_SEED = 2_000, 20406  # of a bootstrap interval: the same data give the same interval
 
 
 class Claim(NamedTuple):
@@ -114,3 +116,51 @@ def with_error(got: Estimate, *, percent: bool = False) -> str:
 
 def _number(value, percent):
     return f"{100 * value:g} %" if percent else f"{value:g}"
+
+
+def on_line(
+    statement: str,
+    source: str,
+    what: str,
+    deviation: np.ndarray,
+    error: np.ndarray,
+    tolerance: float,
+) -> Claim:
+    """Points lie on an approximate line: no deviation exceeds `tolerance` by more than chance explains.
+
+    Points without a value (NaN) are left out; deviations and their standard errors have one shape.
+    """
+    there = np.isfinite(deviation)
+    off, error = np.abs(deviation[there]), error[there]
+    if off.size == 0:
+        off, error = np.array([np.nan]), np.array([np.nan])
+    worst = int(((off - tolerance) / error).argmax())
+    got = Estimate(float(off[worst]), float(error[worst]))
+    return never_above(statement, source, f"farthest of {off.size} {what}", got, tolerance, off.size)
+
+
+def rank_correlation(
+    statement: str, source: str, what: str, x: np.ndarray, y: np.ndarray, least: float
+) -> Claim:
+    """Spearman's rank correlation of x and y is at least `least`, with the lower end of its 95 % interval."""
+    value, low, high = spearman(x, y)
+    measured = f"Spearman correlation over {what} = {value:.3f}, 95 % interval {low:.3f} to {high:.3f}"
+    wanted = f"interval above {least:g}"
+    return Claim("", statement, source, measured, wanted, bool(low > least), value, float("nan"))
+
+
+def spearman(x: np.ndarray, y: np.ndarray) -> tuple[float, float, float]:
+    """Spearman's rank correlation with the ends of its 95 % interval, by a BCa bootstrap over the pairs."""
+
+    def correlation(a, b):
+        return stats.spearmanr(a, b).statistic
+
+    interval = stats.bootstrap(
+        (x, y),
+        correlation,
+        paired=True,
+        vectorized=False,
+        n_resamples=RESAMPLES,
+        rng=np.random.default_rng(BOOTSTRAP_SEED),
+    ).confidence_interval
+    return float(correlation(x, y)), float(interval.low), float(interval.high)

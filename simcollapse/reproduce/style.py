@@ -10,7 +10,18 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 WORKFLOW_COLORS = {"replace": "#0072B2", "accumulate": "#009E73", "accumulate_subsample": "#CC79A7"}
-VERIFIER_MARKERS = {"knowledge_ball": "o", "none": "s", "function": "D"}
+VERIFIER_MARKERS = {
+    "knowledge_ball": "o",
+    "none": "s",
+    "function": "D",
+    "bernoulli": "^",
+    "linear": "v",
+    "fresh_linear": "<",
+    "oracle": "P",
+    "random": "X",
+}
+# Verifiers from faultless to useless; the first is an oracle, the last random.
+STRENGTH_COLORS = ("#009E73", "#0072B2", "#E69F00", "#D55E00", "#777777")
 
 PHASE_COLORS = {"gain": "#56B4E9", "plateau": "#F0E442", "reversal": "#D55E00"}
 TRUTH_COLOR, CENTER_COLOR = "#009E73", "#D55E00"
@@ -52,10 +63,12 @@ SETTINGS: Any = {
 }
 
 
-def points(workflow: str = "replace", verifier: str = "knowledge_ball") -> dict[str, Any]:
-    """Options of `Axes.errorbar` for simulated points of a workflow and a verifier."""
+def points(
+    workflow: str = "replace", verifier: str = "knowledge_ball", color: str | None = None
+) -> dict[str, Any]:
+    """Options of `Axes.errorbar` for simulated points of a workflow (or of a color) and a verifier."""
     return {
-        "color": WORKFLOW_COLORS[workflow],
+        "color": color or WORKFLOW_COLORS[workflow],
         "marker": VERIFIER_MARKERS[verifier],
         "linestyle": "none",
         "elinewidth": 1.2,

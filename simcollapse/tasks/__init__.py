@@ -1,7 +1,24 @@
 """Tasks: what is modelled. One file each; `KNOWN` lists them."""
 
+from simcollapse.tasks.gaussian_mixture import GaussianMixture, gaussian_mixture, half_space
+from simcollapse.tasks.generators import fitted, flips, fresh_linear_labels, linear_labels
 from simcollapse.tasks.linear_regression import LinearRegression, linear_regression
 
-KNOWN = {"linear_regression": linear_regression}
+KNOWN = {
+    "linear_regression": linear_regression,
+    "gaussian_mixture": gaussian_mixture,
+    "half_space": half_space,
+}
 
-__all__ = ["KNOWN", "LinearRegression", "linear_regression"]
+__all__ = [
+    "KNOWN",
+    "GaussianMixture",
+    "LinearRegression",
+    "fitted",
+    "flips",
+    "fresh_linear_labels",
+    "gaussian_mixture",
+    "half_space",
+    "linear_labels",
+    "linear_regression",
+]

@@ -48,6 +48,10 @@ class Rows:
         """x.coef for each row, shape (N,)."""
         return self.design.predict(self.code, coef)
 
+    def visible(self) -> dict[str, jax.Array]:
+        """What a user's function sees."""
+        return {"x": self.x, "y": self.y}
+
     @property
     def norm(self) -> jax.Array:
         """Euclidean norm of each row's covariates, shape (N,)."""

@@ -23,6 +23,7 @@ from simcollapse.checks import (
 )
 from simcollapse.linalg import solve_positive
 from simcollapse.tasks.designs import Explicit, Fixed, Orthogonal, Rows, fixed, gaussian
+from simcollapse.tasks.features import check_positive_definite
 from simcollapse.truncated import truncated_normal
 
 LARGEST = 2**31 - 1  # rows of a round; counts are 32-bit integers
@@ -71,6 +72,14 @@ class LinearRegression:
     design: Any
     real_rows: tuple[jax.Array, jax.Array] | None  # ((N, D), (N,)): x and residual of real data, if given
     estimate_noise: bool = option("flag", doc="refit the noise each round instead of knowing it")
+
+    kind = "regression"
+    needs_rows = False
+    descriptions = {  # noqa: RUF012 (read only)
+        "squared_error": "|coef - truth|^2, unit of the coefficients squared",
+        "excess_risk": "test mean squared error minus the noise variance, unit of y squared",
+        "log_noise": "log of the fitted noise standard deviation",
+    }
 
     @staticmethod
     def from_data(X, y, *, intercept: bool = True, estimate_noise: bool = False, tolerance=None):
@@ -156,6 +165,11 @@ class LinearRegression:
         """As `redraw`, but each new y - x.coef is drawn within [low, high], in one go."""
         fresh = truncated_normal(key, low / data.scale, high / data.scale)
         return dataclasses.replace(data, noise=jnp.where(kept, data.noise, fresh))
+
+    def draw_bytes(self, data: Rows) -> int:
+        """A Gaussian design also draws the covariates; on a prescribed one matrix products like larger blocks."""
+        noise = int(np.prod(data.noise.shape)) * np.dtype(data.noise.dtype).itemsize
+        return noise * (2 if self.prescribed else self.dim + 2)
 
     def number(self, chunk):
         return self.design.number(chunk)
@@ -275,7 +289,7 @@ class LinearRegression:
         least = self.dim + 1
         if isinstance(self.design, Orthogonal):
             least = 2 if self.estimate_noise else 1
-        sizes = [("n_real", n_real)] + [("n_per_round", int(n)) for n in n_per_round]
+        sizes = [("n_real", n_real)] + [("n_per_round", int(n)) for n in np.unique(n_per_round)]
         for name, size in sizes if alone and rows is None else sizes[:1]:
             if size < least:
                 raise ValueError(f"{name} must be >= {least} to fit {self.dim} coefficients, got {size}")
@@ -369,13 +383,8 @@ def _optional(value, name):
 
 def _positive(covariance, dim):
     covariance = np.asarray(covariance, dtype=float)
-    check_shape("covariance", covariance, (dim, dim))
     check_value("covariance", covariance, "finite")
-    if not np.allclose(covariance, covariance.T):
-        raise ValueError("covariance must be symmetric")
-    least, most = np.linalg.eigvalsh(covariance)[[0, -1]]
-    if not least > dim * np.finfo(float).eps * most:
-        raise ValueError(f"covariance must be positive definite, got a smallest eigenvalue of {least:.3g}")
+    check_positive_definite("covariance", covariance, dim)
     return covariance
 
 

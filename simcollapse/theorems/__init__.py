@@ -20,6 +20,7 @@ import rich.table
 from simcollapse.checks import nearest
 from simcollapse.theorems import (
     accumulate,
+    breakdown,
     contraction,
     designs,
     engine,
@@ -61,6 +62,16 @@ KNOWN: dict[str, Theorem] = {
         engine.INFINITE,
         engine.SCALE,
         engine.ROTATION,
+        breakdown.FAIR_COIN,
+        breakdown.AVERAGING,
+        breakdown.MIRROR,
+        breakdown.AGREEMENT,
+        breakdown.RATES,
+        breakdown.MOMENTS,
+        breakdown.PROPORTION,
+        breakdown.OWN_DIRECTION,
+        breakdown.NOT_GAUSSIAN,
+        breakdown.ENGINES,
     )
 }
 

@@ -1,17 +1,44 @@
 """Verifiers: which generated rows are accepted. One file each; `KNOWN` lists them."""
 
+from simcollapse.verifiers.bernoulli import Bernoulli, bernoulli
+from simcollapse.verifiers.confidence import Confidence, confidence
+from simcollapse.verifiers.fresh_linear import FreshLinear, fresh_linear
 from simcollapse.verifiers.from_function import FunctionVerifier, from_function
 from simcollapse.verifiers.knowledge_ball import KnowledgeBall, knowledge_ball
+from simcollapse.verifiers.linear import Linear, linear
 from simcollapse.verifiers.none import NoVerifier, none
+from simcollapse.verifiers.oracle import Oracle, oracle
+from simcollapse.verifiers.random import Random, random
 
-KNOWN = {"none": none, "knowledge_ball": knowledge_ball}
+KNOWN = {
+    "none": none,
+    "knowledge_ball": knowledge_ball,
+    "bernoulli": bernoulli,
+    "oracle": oracle,
+    "random": random,
+    "linear": linear,
+    "fresh_linear": fresh_linear,
+    "confidence": confidence,
+}
 
 __all__ = [
     "KNOWN",
+    "Bernoulli",
+    "Confidence",
+    "FreshLinear",
     "FunctionVerifier",
     "KnowledgeBall",
+    "Linear",
     "NoVerifier",
+    "Oracle",
+    "Random",
+    "bernoulli",
+    "confidence",
+    "fresh_linear",
     "from_function",
     "knowledge_ball",
+    "linear",
     "none",
+    "oracle",
+    "random",
 ]

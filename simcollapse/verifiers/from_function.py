@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import types
 from collections.abc import Callable
 
 import jax
@@ -29,34 +30,30 @@ class FunctionVerifier:
         """
         if self.on_host:
             return self._ask_host(key, data, model)
-        return _checked(self.function(key, data, model), data.y.shape, self.function)
+        return _checked(self.function(key, data, model), _mask_shape(data), self.function)
 
     def _ask_host(self, key, data, model):
-        shape = data.y.shape
-        call = functools.partial(_call_on_host, self.function, shape)
+        shape = _mask_shape(data)
         return jax.pure_callback(
-            call,
+            functools.partial(_call_on_host, self.function, shape),
             jax.ShapeDtypeStruct(shape, bool),
             jax.random.key_data(key),
-            data.x,
-            data.y,
+            data.visible(),
             model,
             vmap_method="sequential",
         )
 
 
-@dataclasses.dataclass(frozen=True)
-class HostBatch:
-    """What a verifier on the host sees: NumPy arrays x of shape (N, D) and y of shape (N,)."""
-
-    x: np.ndarray
-    y: np.ndarray
+def _mask_shape(data):
+    return data.x.shape[:1]
 
 
 def from_function(function: Callable, *, on_host: bool | None = None) -> "FunctionVerifier | Undecided":
     """A verifier from `function(key, batch, model) -> mask`.
 
-    `batch.x` has shape (N, D), `batch.y` shape (N,), `model.coef` shape (D,); the mask has shape (N,).
+    `batch.x` has shape (N, D); in a regression `batch.y` has shape (N,) and `model.coef` (D,); in a classification
+    `batch.label`, the generated class, and `batch.truth`, the true one, have shape (N,), and `model.coef` is as
+    the task says. The mask has shape (N,).
 
     Args:
         function: in JAX operations it is compiled into the loop. Anything else (NumPy, a remote call) runs on
@@ -98,7 +95,7 @@ class Undecided:
         except Exception as tracing_error:  # whatever a user's function raises when it meets a tracer
             data = rows(jax.random.key(1))
             try:
-                _call_on_host(self.function, data.y.shape, np.zeros(2, np.uint32), data.x, data.y, model)
+                _call_on_host(self.function, _mask_shape(data), np.zeros(2, np.uint32), data.visible(), model)
             except Exception as host_error:
                 raise host_error from tracing_error
         return FunctionVerifier(function=self.function, on_host=True)
@@ -111,9 +108,10 @@ def _from_jax(mask):
     return mask
 
 
-def _call_on_host(function, shape, key_data, x, y, model):
+def _call_on_host(function, shape, key_data, visible, model):
+    """The mask of a function on the host, which sees the batch's arrays by name, as NumPy's."""
     random = np.random.default_rng(np.asarray(key_data))
-    batch = HostBatch(x=np.asarray(x), y=np.asarray(y))
+    batch = types.SimpleNamespace(**{name: np.asarray(value) for name, value in visible.items()})
     mask = function(random, batch, jax.tree.map(np.asarray, model))
     return np.asarray(_checked(mask, shape, function)).astype(bool)
 

@@ -27,6 +27,8 @@ class KnowledgeBall:
     radius: jax.Array = parameter("radius", doc="(), same unit; inf accepts everything")
     slack: jax.Array = parameter("slack", doc="(), unit of y")
 
+    kind = "regression"
+
     def init(self, key, task) -> jax.Array:
         """The center, shape (D,)."""
         if self.center is not None:

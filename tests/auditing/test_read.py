@@ -231,7 +231,7 @@ def test_a_million_rows_are_streamed(tmp_path):
     rows = write_long(tmp_path / "d.csv", 960_000)
     seen, kept, gigabytes = peak_of(tmp_path / "d.csv", "round=round")
     assert (seen, kept) == (rows, rows * 3 // 4)
-    assert gigabytes < 0.5  # the program itself takes 0.2
+    assert gigabytes < 1  # what is promised for any number of rows; ten million are a slow test
 
 
 @pytest.mark.slow
