@@ -90,7 +90,9 @@ def program(signature, members, parts, cells, rounds, record_model) -> Program:
     task, verifier, workflow = treedef.unflatten(parts[0][0])
     columns = list(zip(*(leaves for leaves, _ in parts), strict=True)) or []
     batched = tuple(any(leaf is not column[0] for leaf in column) for column in columns)
-    leaves = [jnp.stack(c) if b else c[0] for c, b in zip(columns, batched, strict=True)]
+    leaves = [
+        np.stack([np.asarray(x) for x in c]) if b else c[0] for c, b in zip(columns, batched, strict=True)
+    ]
     rows = np.asarray(schedule) * task.rows_per_sample
     capacity, limit = None, 0
     if workflow.needs_rows:

@@ -7,6 +7,7 @@ Rows are drawn in chunks of a fixed size (`task.chunk_rows`) in a loop whose len
 sizes can be swept without recompiling and memory does not grow with the rows of a round.
 """
 
+import functools
 from typing import Any, NamedTuple, Protocol
 
 import jax
@@ -23,8 +24,9 @@ REASONS = (
     "too few rows to fit",
     "rank deficient: the rows do not span every coefficient",
     "the fit did not converge",
+    "the verifier's own fit failed",
 )
-ALIVE, NOTHING_KEPT, TOO_FEW, RANK_DEFICIENT, NOT_CONVERGED = range(5)
+ALIVE, NOTHING_KEPT, TOO_FEW, RANK_DEFICIENT, NOT_CONVERGED, UNTRAINED = range(6)
 
 
 class Batch(NamedTuple):
@@ -77,7 +79,8 @@ class Task(Protocol):
     """What is modelled. Arrays are leaves, sizes and options are static.
 
     Optional: `redraw_within(key, model, data, low, high, kept)`, which needs no tries; see `_resample`.
-    `check()` raises ValueError where a sweep made fields that contradict each other.
+    `check()` raises ValueError where a sweep made fields that contradict each other; `model_dims` names the axes of
+    the model's fields in results.
     """
 
     kind: str  # "regression" or "classification"; what a verifier must be made for
@@ -86,6 +89,7 @@ class Task(Protocol):
     dim: int  # D
     chunk_rows: int  # rows of one draw
     rows_per_sample: int  # rows that one unit of n_real or n_per_round stands for
+    most_samples: int  # of a round
     prescribed: bool  # covariates are prescribed, so a kept row is the same row redrawn
 
     def truth_model(self) -> Tree: ...  # the truth, in the form of a model
@@ -115,7 +119,7 @@ class Verifier(Protocol):
     `measure(judge, task, model)`, metrics beside the task's, with their `descriptions`.
     """
 
-    def init(self, key: jax.Array, task: Any) -> Tree: ...
+    def init(self, key: jax.Array, task: Any) -> Tree: ...  # what it knows; NaN where its own fit failed
     def accept(self, key: jax.Array, judge: Tree, data: Tree, model: Tree) -> jax.Array: ...
 
 
@@ -181,7 +185,7 @@ def start(key: jax.Array, loop: Loop, count: jax.Array) -> tuple[State, Info]:
     """Round 0: the verifier learns what it will know, the model is fitted to `count` real rows."""
     task, law = loop.task, loop.law
     truth = task.truth_model()
-    judge = loop.verifier.init(keys.for_purpose(key, keys.JUDGE), task)
+    judge, trained = _trained(loop.verifier.init(keys.for_purpose(key, keys.JUDGE), task))
     key_law = keys.for_purpose(key, keys.LAW)
     if keeps_no_pool(loop):
         pool, model, reason = (), law.fit_alone(key_law, task, truth, count), jnp.int32(ALIVE)
@@ -190,9 +194,17 @@ def start(key: jax.Array, loop: Loop, count: jax.Array) -> tuple[State, Info]:
         pool = add_real(key, task, pool, count) if law is None else law.add_real(key_law, task, pool, count)
         nowhere = jax.tree.map(jnp.zeros_like, truth)  # a chain that cannot start stays here
         model, reason = task.fit(keys.for_purpose(key, keys.FIT), pool, nowhere)
+    reason = jnp.where((reason == ALIVE) & ~trained, UNTRAINED, reason).astype(jnp.int32)
     state = State(model=model, pool=pool, judge=judge, alive=reason == ALIVE, reason=reason)
     zero = jnp.int32(0)
     return state, _info(key, loop, state, Counts(zero, zero, zero, zero, _rows(task, count)))
+
+
+def _trained(judge):
+    """`judge`, and whether it is finite; a verifier whose own fit failed says so by NaN, which becomes 0."""
+    floats = [x for x in jax.tree.leaves(judge) if jnp.issubdtype(x.dtype, jnp.floating)]
+    trained = functools.reduce(jnp.logical_and, [jnp.all(jnp.isfinite(x)) for x in floats], jnp.asarray(True))
+    return jax.tree.map(lambda x: jnp.where(trained, x, jnp.zeros_like(x)), judge), trained
 
 
 def step(key: jax.Array, loop: Loop, state: State, count: jax.Array, k: jax.Array) -> tuple[State, Info]:
@@ -373,7 +385,7 @@ def _cutoff(key, loop, state, count):
         return jax.lax.dynamic_update_slice(scores, score, (chunk * task.chunk_rows,))
 
     scores = jax.lax.fori_loop(0, _num_chunks(count, task.chunk_rows), add, jnp.full(size, -jnp.inf))
-    quota = jnp.clip(jnp.round(verifier.share * count).astype(jnp.int32), 1, count)
+    quota = jnp.clip(jnp.round(verifier.share * count.astype(float)).astype(jnp.int32), 1, count)
     return jnp.sort(scores)[size - quota]
 
 

@@ -115,6 +115,14 @@ def check_whole(name: str, value: Any, least: int, most: int | None = None) -> i
     return int(value)
 
 
+def check_most(name: str, samples: Any, task: Any) -> None:
+    """Raise ValueError unless every number of samples is one that `task` can draw in a round."""
+    if np.max(samples) > task.most_samples:
+        raise ValueError(
+            f"{name} must be <= {task.most_samples} for this task (rows are counted in 32 bits), got {np.max(samples)}"
+        )
+
+
 def check_choice(name: str, value: Any, known: Iterable[str]) -> None:
     """Raise ValueError, naming the nearest known word, unless `value` is one of `known`."""
     known = list(known)

@@ -136,6 +136,7 @@ def sweep(
         quantiles=tuple(quantiles),
         engine={p.loop_static.law is not None for p in programs},
         words=_descriptions(cells),
+        model_dims=getattr(task, "model_dims", {}),
     )
     devices = list(devices) if devices is not None else jax.local_devices()
     if not devices:

@@ -29,6 +29,7 @@ class Plan(NamedTuple):
     quantiles: tuple[float, ...]
     engine: set[bool]  # whether each program draws from a law
     words: dict[str, str]  # what each metric of the tasks and verifiers is
+    model_dims: dict[str, tuple[str, ...]]  # axes of the recorded model's fields, where the task names them
 
 
 class Memory:
@@ -156,6 +157,7 @@ class _Chains:
         variables = {}
         for name, array in arrays.items():
             extra = [f"{name}_dim_{i}" if i else "dim" for i in range(array.ndim - 3)]
+            extra = list(self._plan.model_dims.get(name.removeprefix("model_"), extra))[: len(extra)]
             dims = [*axes, "chain", "round", *extra]
             variables[name] = (dims, array.reshape(shape + array.shape[1:]), describe(name, self._plan.words))
         coords |= {"chain": np.arange(self._plan.chains), "round": np.arange(self._plan.rounds + 1)}

@@ -16,6 +16,24 @@ TASKS = {
 }
 
 
+TASKS |= {
+    "mixture": sc.gaussian_mixture([1.5, 0.0], generator=sc.flips(0.3), penalty=0.1),
+    "mixture, covariance": sc.gaussian_mixture(
+        [[1.0, 0.0], [-1.0, 1.0]],
+        covariance=[[1.0, 0.3], [0.3, 2.0]],
+        shares=[0.3, 0.7],
+        generator=sc.flips([0.1, 0.3]),
+        intercept=True,
+    ),
+    "three classes": sc.gaussian_mixture(
+        [[2.0, 0.0], [-1.0, 1.5], [-1.0, -1.5]], generator=sc.flips(0.2), learner="logistic", penalty=0.1
+    ),
+    "half space": sc.half_space(2, generator=sc.linear_labels(angle=0.4), learner="averaging"),
+    "retrained": sc.gaussian_mixture([1.0, 1.0], generator=sc.fitted(), learner="logistic", penalty=0.1),
+    "fresh rules": sc.half_space([1.0, 2.0], generator=sc.fresh_linear_labels(0.4)),
+}
+
+
 def near_the_model(key, batch, model):
     """A user's verifier."""
     return abs(batch.y - batch.x @ model.coef) < 1.0
@@ -33,6 +51,20 @@ VERIFIERS = {
     "trained ball": sc.knowledge_ball(trained_on=30, radius=0.5, slack=0.5),
     "function": sc.from_function(near_the_model),
     "host function": sc.from_function(near_zero_on_host),
+    "bernoulli": sc.bernoulli(0.9, 0.4),
+    "oracle": sc.oracle(),
+    "noisy oracle": sc.oracle(0.1),
+    "random": sc.random(0.7),
+    "linear": sc.linear(angle=0.3, alignment="same"),
+    "trained linear": sc.linear(trained_on=30),
+    "scattered linear": sc.linear(angle=0.3, alignment="random"),
+    "fresh linear": sc.fresh_linear(0.3),
+    "confidence": sc.confidence(0.6, by=sc.linear(angle=0.3, alignment="opposite")),
+}
+
+KINDS = {  # of task: its plainest task and verifier, and a metric that is another number in every chain
+    "regression": ("gaussian", "biased ball", "squared_error"),
+    "classification": ("mixture", "linear", "angle"),
 }
 
 WORKFLOWS = {

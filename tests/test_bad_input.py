@@ -103,6 +103,17 @@ BAD_VALUES = [
     ),
     (lambda: run(verifier=sc.knowledge_ball(trained_on=2, radius=1)), "verifier.trained_on must be >= 3"),
     (
+        lambda: run(verifier=sc.knowledge_ball(trained_on=1e12, radius=1)),
+        "verifier.trained_on must be <= 1677721600 for this task",
+    ),
+    (lambda: sc.knowledge_ball(bias=[0.0, 0.5], radius=1), r"bias must have shape \(\), got \(2,\)"),
+    (lambda: sc.knowledge_ball(trained_on=[5, 6], radius=1), r"trained_on must have shape \(\), got \(2,\)"),
+    (lambda: sc.LinearRegression.from_data(X, X @ [1.0, 2.0]), "y must not follow from X without noise"),
+    (
+        lambda: sc.LinearRegression.from_data(X[:, :0], X[:, 0], intercept=False),
+        "X must have at least one column",
+    ),
+    (
         lambda: run(verifier=sc.knowledge_ball(bias=1, radius=1), engine="law"),
         "engine='law' needs a known law, and there is none: no law is known for LinearRegression with KnowledgeBall",
     ),

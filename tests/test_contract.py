@@ -8,21 +8,23 @@ import pytest
 
 import simcollapse as sc
 from simcollapse import blocks, engine, tasks, verifiers, workflows
-from tests.contract import TASKS, VERIFIERS, WORKFLOWS
+from tests.contract import KINDS, TASKS, VERIFIERS, WORKFLOWS
 
 SIZES = {"n_real": 40, "n_per_round": 40, "rounds": 3}
 
 
 def _combinations():
     """Each row once, beside the plainest of the other two."""
-    for name in TASKS:
-        yield name, "biased ball", "replace"
-    for name in VERIFIERS:
-        if name != "biased ball":
-            yield "gaussian", name, "accumulate"
+    for name, task in TASKS.items():
+        yield name, KINDS[task.kind][1], "replace"
+    for name, verifier in VERIFIERS.items():
+        task, plain, _ = KINDS[getattr(verifier, "kind", "regression")]
+        if name != plain:
+            yield task, name, "accumulate"
     for name in WORKFLOWS:
         if name != "replace":
             yield "orthogonal", "biased ball", name
+            yield "retrained", "linear", name
 
 
 @pytest.mark.parametrize("names", list(_combinations()), ids=", ".join)
@@ -34,10 +36,11 @@ def test_promises(names):
     assert blocks.compiled_block.cache_info().misses == before, "compiled twice for one structure"
     assert result.identical(again), "the same key gave other bits"
 
-    assert dict(result.sizes) == {"chain": 24, "round": 4, "dim": 2}
-    assert result.squared_error.dtype == np.dtype(float)
-    assert np.isfinite(result.squared_error).all()
-    assert len(np.unique(result.squared_error.isel(round=0))) == 24, "chains share their noise"
+    assert {"chain": 24, "round": 4, "dim": 2}.items() <= result.sizes.items()
+    metric = KINDS[choices[0].kind][2]
+    assert result[metric].dtype == np.dtype(float)
+    assert np.isfinite(result[metric]).all()
+    assert len(np.unique(result[metric].isel(round=0))) == 24, "chains share their noise"
     assert result.alive.all()
     later = result.isel(round=slice(1, None))
     for rate in ("acceptance_rate", "phi", "psi", "p", "p_star"):
@@ -48,9 +51,7 @@ def test_promises(names):
     # one chain at a time: the same random numbers, results equal to rounding (another block is other code)
     alone = sc.simulate(*choices, **SIZES, chains=3, seed=1, block_size=1)
     np.testing.assert_array_equal(alone.num_kept, result.num_kept.isel(chain=slice(3)))
-    np.testing.assert_allclose(
-        alone.squared_error, result.squared_error.isel(chain=slice(3)), rtol=1e-9, atol=1e-12
-    )
+    np.testing.assert_allclose(alone[metric], result[metric].isel(chain=slice(3)), rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize(

@@ -80,6 +80,30 @@ def test_a_trained_center_errs_like_a_fit_on_its_rows():
     assert_mean(result.squared_error.isel(round=1).values, 2 / 25, resolution=0.0125)
 
 
+def test_a_verifier_that_cannot_be_trained_freezes_its_chain():
+    """A covariate that is 0 in nearly all rows: few real rows often miss it, and the center cannot be fitted."""
+    rng = np.random.default_rng(0)
+    rows = rng.normal(size=(100, 2))
+    rows[:, 1] = np.arange(100) < 5
+    task = sc.LinearRegression.from_data(rows, 10 + rows @ [3.0, 5.0] + rng.normal(size=100))
+    ball = sc.knowledge_ball(trained_on=20, radius=1.0)
+    with pytest.warns(UserWarning, match="round 0: the verifier's own fit failed"):
+        result = sc.simulate(
+            task,
+            ball,
+            "replace",
+            n_real=1000,
+            n_per_round=1000,
+            rounds=1,
+            chains=200,
+            seed=0,
+            rejected="resample",
+        )
+    missed = (~result.alive.isel(round=0)).values
+    assert 0.2 < missed.mean() < 0.5  # expected: 0.95^20 = 0.36
+    assert (result.squared_error.isel(round=1).values[~missed] < 50).all()
+
+
 def test_correct_means_within_the_bound_of_the_truth_or_the_tolerance():
     """An unbiased verifier's phi is 1 and psi 0: it accepts what is correct by its own bound."""
     exact = sc.knowledge_ball([1.0, -1.0], radius=0.3, slack=0.2)

@@ -147,11 +147,11 @@ def _add(key, task, pool: Sums, groups: Groups, present) -> Sums:
     root = jnp.sqrt(groups.number)
     # drawn in one dimension: with two short ones XLA's loops for CPU are four times slower
     noise = keys.stored(lambda: jax.random.normal(key_mean, (dim * size,), dtype=float), present)
-    moved = groups.mean.T * root + task.covariance.color(noise.reshape(dim, size))
-    sums = jnp.where(groups.number > 0, moved, 0.0)  # (D, G), v
+    moved = groups.mean.T * root[None] + task.covariance.color(noise.reshape(dim, size))
+    sums = jnp.where(groups.number[None] > 0, moved, 0.0)  # (D, G), v
     if task.intercept:
         sums = jnp.concatenate([sums, root[None]])
-    cross = (sums * root) @ groups.code
+    cross = (sums * root[None]) @ groups.code
     gram = pool.gram
     if gram is not None:
         freedom = jnp.sum(jnp.maximum(groups.number - 1, 0.0))

@@ -66,9 +66,9 @@ def _owen(h, rise, sine):
     other = jnp.where(sine > 0, other, jnp.inf)
     start = jnp.where(mirrored, other, jnp.abs(h))
     half = slope / 2
-    nodes = half[..., None] * jnp.asarray(1 + _NODES, half.dtype)
-    weights = half[..., None] * jnp.asarray(_WEIGHTS, half.dtype)
-    height = jnp.exp(-(start[..., None] ** 2) * (1 + nodes**2) / 2) / (1 + nodes**2)
+    nodes = half[:, None] * jnp.asarray(1 + _NODES, half.dtype)[None]
+    weights = half[:, None] * jnp.asarray(_WEIGHTS, half.dtype)[None]
+    height = jnp.exp(-(start[:, None] ** 2) * (1 + nodes**2) / 2) / (1 + nodes**2)
     integral = jnp.sum(weights * height, axis=-1) / (2 * jnp.pi)
     tail_h, tail_other = ndtr(-jnp.abs(h)), ndtr(-other)
     # [Phi(h) + Phi(k)]/2 - Phi(h) Phi(k) by the upper tails, so that it does not cancel
@@ -82,7 +82,8 @@ def sobol_points(classes: int, count: int) -> np.ndarray:
     The scores of both rules are linear in x, so 2 (K - 1) normals stand for x whatever its dimension. Scrambled
     Sobol points with a fixed seed: the same for every model, an error of about 1 / count.
     """
-    sobol = qmc.Sobol(2 * (classes - 1), seed=np.random.default_rng(TEST_SEED))
+    random = np.random.default_rng(TEST_SEED)
+    sobol = qmc.Sobol(2 * (classes - 1), seed=random)  # pyright: ignore[reportCallIssue]
     points = sobol.random_base2(int(np.log2(count)))
     return norm.ppf(np.clip(points, 1e-12, 1 - 1e-12)).T
 
@@ -95,8 +96,7 @@ def on_test_points(points, means, covariance, classes: int):
         means: (G, 2 (K - 1)), of the Bayes rule's scores and then the rule's, in each class.
         covariance: (2 (K - 1), 2 (K - 1)), of the same, common to the classes.
     """
-    spread = _factor(covariance) @ points
-    both = means[:, :, None] + spread
+    both = means[:, :, None] + (_factor(covariance) @ points)[None]
     half = classes - 1
     pick = jax.vmap(lambda score: decide(score, classes))
     return pick(both[:, :half]), pick(both[:, half:])

@@ -16,6 +16,7 @@ from simcollapse import chain, keys
 from simcollapse.checks import (
     as_float,
     check_fields,
+    check_most,
     check_shape,
     check_value,
     check_whole,
@@ -59,6 +60,7 @@ class GaussianMixture:
     chunk_rows = CHUNK
     rows_per_sample = 1
     prescribed = False
+    model_dims = {"coef": ("dim", "code"), "intercept": ("code",)}  # noqa: RUF012 (read only)
     descriptions = {  # noqa: RUF012 (read only)
         "accuracy": "P(decision is the true label) on a fresh row",
         "bayes_agreement": "P(decision is the Bayes rule's) on a fresh row",
@@ -71,6 +73,11 @@ class GaussianMixture:
         features = self.direction if self.means is None else self.means
         assert features is not None
         return features.shape[-1]
+
+    @property
+    def most_samples(self) -> int:
+        """Largest number of samples of a round."""
+        return min(LARGEST, keys.CHUNKS * CHUNK)
 
     @property
     def classes(self) -> int:
@@ -255,10 +262,10 @@ class GaussianMixture:
     def _on_points(self, model, bayes):
         """As `_exact`, on the test points."""
         coef = jnp.concatenate([bayes.coef, model.coef], axis=1)
-        means = self.class_means @ coef + jnp.concatenate([bayes.intercept, model.intercept])
+        means = self.class_means @ coef + jnp.concatenate([bayes.intercept, model.intercept])[None]
         white = self.covariance.whiten(coef)
         ideal, decided = class_metrics.on_test_points(self.points, means, white.T @ white, self.classes)
-        truth = ideal if self.labels == "bayes" else jnp.arange(self.classes)[:, None]
+        truth = ideal if self.labels == "bayes" else jnp.arange(self.classes, dtype=jnp.int32)[:, None]
 
         def share(hits):
             return jnp.dot(self.shares, jnp.mean(hits.astype(self.shares.dtype), axis=1))
@@ -288,15 +295,14 @@ class GaussianMixture:
         """Raise ValueError where a round could not be drawn, or not fitted whatever the draw; see `engine`."""
         unpenalised = self.learner == "ridge" and not np.all(np.asarray(self.penalty) > 0)
         least = self.dim + self.intercept if unpenalised else 1 + self.intercept
-        sizes = [("n_real", n_real)] + [("n_per_round", int(n)) for n in n_per_round]
+        sizes = [("n_real", n_real)] + [("n_per_round", int(n)) for n in np.unique(n_per_round)]
         for name, size in sizes if alone and rows is None else sizes[:1]:
             if size < least:
                 raise ValueError(f"{name} must be >= {least} to fit {self.dim} coefficients, got {size}")
         if rows is not None and rows < least:
             raise ValueError(f"workflow.size must be >= {least} to fit {self.dim} coefficients, got {rows}")
         for name, size in sizes:
-            if size > min(LARGEST, keys.CHUNKS * CHUNK):
-                raise ValueError(f"{name} must be <= {min(LARGEST, keys.CHUNKS * CHUNK)}, got {size}")
+            check_most(name, size, self)
 
 
 def gaussian_mixture(

@@ -70,6 +70,7 @@ class LinearLabels:
         bayes = task.bayes_rule()
         if self.direction is not None:
             return Rule(self.direction, jnp.zeros_like(bayes.intercept))
+        assert self.angle is not None
         if bayes.coef.size == 1:
             return turned(bayes, self.angle, jnp.zeros_like(bayes.coef))
         return turned(bayes, self.angle, across(bayes.coef, 1))

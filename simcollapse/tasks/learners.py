@@ -158,7 +158,8 @@ def logistic(pool: Buffer, penalty, classes: int, intercept: bool) -> tuple[Rule
     """
     capacity, dim = pool.x.shape
     x = jnp.concatenate([pool.x, jnp.ones((capacity, 1))], axis=1) if intercept else pool.x
-    weight = (jnp.arange(capacity, dtype=jnp.int32) < pool.count) / jnp.maximum(pool.count, 1).astype(float)
+    present = (jnp.arange(capacity, dtype=jnp.int32) < pool.count).astype(float)
+    weight = present / jnp.maximum(pool.count, 1).astype(float)
     shape = (classes - 1, dim + intercept)
     ridge = penalty * jnp.ones(shape)
     if intercept:
@@ -209,7 +210,7 @@ def _losses(score, label, classes):
     code = jnp.asarray(vertices(classes) * (classes - 1) / classes, score.dtype)  # (C, K)
     logits = score @ code
     chance = jax.nn.softmax(logits, axis=1)
-    own = label[:, None] == jnp.arange(classes)[None]
+    own = label[:, None] == jnp.arange(classes, dtype=jnp.int32)[None]
     loss = jax.nn.logsumexp(logits, axis=1) - jnp.sum(jnp.where(own, logits, 0.0), axis=1)
     first = (chance - own.astype(score.dtype)) @ code.T
     mean = chance @ code.T

@@ -15,6 +15,7 @@ from simcollapse.checks import (
     as_float,
     check_choice,
     check_fields,
+    check_most,
     check_shape,
     check_value,
     check_whole,
@@ -104,14 +105,19 @@ class LinearRegression:
         check_value("y", y, "finite")
         if intercept:
             X = np.column_stack([np.ones(len(X)), X])
+        if X.shape[1] == 0:
+            raise ValueError(f"X must have at least one column, got shape {X.shape}")
         _check_rank("X", X)
         if len(X) < X.shape[1] + 2:
             raise ValueError(f"X must have at least D + 2 = {X.shape[1] + 2} rows, got {len(X)}")
         truth = np.linalg.lstsq(X, y, rcond=None)[0]
         residual = y - X @ truth
         noise = np.sqrt(np.sum(residual**2) / (len(X) - X.shape[1]))
-        check_value("noise (the residual standard deviation of y on X)", noise, "positive")
-        return LinearRegression(
+        if not noise > 1e-10 * np.max(np.abs(y), initial=0):  # rounding leaves about 1e-15
+            raise ValueError(
+                f"y must not follow from X without noise: its residual standard deviation is {noise:.3g}, rounding"
+            )
+        task = LinearRegression(
             truth=as_float(truth),
             noise=as_float(noise),
             tolerance=_optional(tolerance, "tolerance"),
@@ -119,6 +125,7 @@ class LinearRegression:
             real_rows=(as_float(X), as_float(residual)),
             estimate_noise=estimate_noise,
         )
+        return check_fields(task, "task")
 
     @property
     def dim(self) -> int:
@@ -132,6 +139,11 @@ class LinearRegression:
     def rows_per_sample(self) -> int:
         """Rows that one unit of `n_real` or `n_per_round` stands for: D on the orthogonal design, else 1."""
         return self.design.rows_per_sample
+
+    @property
+    def most_samples(self) -> int:
+        """Largest number of samples of a round."""
+        return min(LARGEST // self.rows_per_sample, keys.CHUNKS * self.chunk_rows)
 
     @property
     def prescribed(self) -> bool:
@@ -298,12 +310,8 @@ class LinearRegression:
                 f"workflow.size must be >= {least * self.rows_per_sample} rows to fit {self.dim} coefficients, "
                 f"got {rows}"
             )
-        most = min(LARGEST // self.rows_per_sample, keys.CHUNKS * self.chunk_rows)
         for name, size in sizes:
-            if size > most:
-                raise ValueError(
-                    f"{name} must be <= {most} for this task (rows are counted in 32 bits), got {size}"
-                )
+            check_most(name, size, self)
         if isinstance(self.design, Fixed):
             rows = self.design.chunk_rows
             for name, size in sizes if self.real_rows is None else sizes[1:]:

@@ -70,7 +70,7 @@ def margin(score: jax.Array, label: jax.Array, classes: int) -> jax.Array:
     side = code.T @ score  # (K, N), s_k.z
     own = jnp.take_along_axis(side, label[None], axis=0)
     gap = own - side
-    others = jnp.arange(classes)[:, None] != label[None]
+    others = jnp.arange(classes, dtype=jnp.int32)[:, None] != label[None]
     apart = np.linalg.norm(
         vertices(classes)[:, 0] - vertices(classes)[:, 1]
     )  # the same for every two vertices

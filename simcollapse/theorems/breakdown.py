@@ -313,9 +313,7 @@ NOT_GAUSSIAN = Theorem(
     "minus a mean: E[x y'|kept] = (2 rho - 1) mean, and 2 rho - 1 = (phi + psi)(p* - p)/kappa.",
     source="[Feng24], Theorem 4.2 (arXiv 2406.07515v2); theory.breakdown.signed_quality",
     assumptions="R1; E[x|y] = y mean.",
-    strategy="NumPy draws of uniform and Laplace features, p below, at and above p*; z-scores; "
-    + RATE
-    + ".",
+    strategy="NumPy draws of uniform and Laplace features, p below, at and above p*; z-scores; " + RATE + ".",
     planted="p is taken for 0.1 more",
     check=_not_gaussian,
 )

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from simcollapse import chain
-from simcollapse.checks import as_float, check_fields, check_shape, check_value, parameter
+from simcollapse.checks import as_float, check_fields, check_most, check_shape, check_value, parameter
 
 
 @jax.tree_util.register_dataclass
@@ -30,7 +30,7 @@ class KnowledgeBall:
     kind = "regression"
 
     def init(self, key, task) -> jax.Array:
-        """The center, shape (D,)."""
+        """The center, shape (D,); NaN where it could not be fitted."""
         if self.center is not None:
             return self.center
         if self.bias is not None:
@@ -39,8 +39,8 @@ class KnowledgeBall:
         count = jnp.asarray(self.trained_on).astype(jnp.int32)
         pool = chain.add_real(key, task, task.empty(None, task.truth_model()), count, shared=False)
         nowhere: Any = jax.tree.map(jnp.zeros_like, task.truth_model())
-        model, _ = task.fit(key, pool, nowhere)
-        return model.coef
+        model, reason = task.fit(key, pool, nowhere)
+        return jnp.where(reason == chain.ALIVE, model.coef, jnp.nan)
 
     def bound(self, judge, data) -> jax.Array:
         """Largest accepted |y - x.center| of each row, shape (N,), unit of y."""
@@ -75,6 +75,7 @@ class KnowledgeBall:
                 raise ValueError(
                     f"verifier.trained_on must be >= {least} for this task, got {self.trained_on}"
                 )
+            check_most("verifier.trained_on", self.trained_on, task)
 
 
 def knowledge_ball(
@@ -108,8 +109,9 @@ def knowledge_ball(
             raise ValueError(f"direction must not be zero, got {direction}")
     if center is not None:
         check_shape("center", center, (None,))
-    for name, value in (("radius", radius), ("slack", slack)):
-        check_shape(name, value, ())
+    for name, value in (("radius", radius), ("slack", slack), ("bias", bias), ("trained_on", trained_on)):
+        if value is not None:
+            check_shape(name, value, ())
     ball = KnowledgeBall(
         center=_maybe(center),
         bias=_maybe(bias),

@@ -12,6 +12,7 @@ from simcollapse.checks import (
     as_float,
     check_choice,
     check_fields,
+    check_most,
     check_shape,
     check_value,
     option,
@@ -101,6 +102,7 @@ class Linear:
                 raise ValueError(
                     f"verifier.trained_on must be >= {least} for this task, got {self.trained_on}"
                 )
+            check_most("verifier.trained_on", self.trained_on, task)
 
 
 def linear(

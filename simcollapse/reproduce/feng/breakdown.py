@@ -42,7 +42,7 @@ class Config:
     dim: int = 20
     rows: int = 2_000  # generated
     mistakes: tuple[float, ...] = MISTAKES
-    verifiers: int = 32  # random ones, of one generator
+    verifiers: int = 32  # random ones of one generator, a power of 2
     few_rows: int = 500  # generated for each of these
     p: float = 0.3  # error rate of that generator
     seed: int = 0
@@ -51,7 +51,7 @@ class Config:
 SCALES = {
     "quick": Config(chains=40),
     "small": Config(chains=200, rows=5_000, dim=50, few_rows=1_250),
-    "paper": Config(chains=1_000, rates=37, rows=20_000, dim=100, verifiers=100, few_rows=2_500),
+    "paper": Config(chains=1_000, rates=37, rows=20_000, dim=100, verifiers=128, few_rows=2_500),
 }
 
 
@@ -59,16 +59,24 @@ def compute(config: Config) -> xr.Dataset:
     """By (reading, q, p): accuracy, audit and theory; by (reading, verifier): random verifiers of one generator."""
     rates, mistakes = np.linspace(0.05, 0.95, config.rates), np.array(config.mistakes)
     fine = np.linspace(0.01, 0.99, FINE)
-    parts = []
+    parts: list[xr.Dataset] = []
     for position, reading in enumerate(READINGS):
         task, verifier, over = selection.half_space(reading, config.dim, rates, mistakes)
         part = selection.one_round(
-            task, verifier, over, ("rate", "q"), rows=config.rows, chains=config.chains, seed=_seed(config, position)
+            task,
+            verifier,
+            over,
+            ("rate", "q"),
+            rows=config.rows,
+            chains=config.chains,
+            seed=_seed(config, position),
         )
         part = part.assign_coords(rate=rates, q=mistakes, fine=fine).transpose("q", "rate", ...)
 
         def line(p, reading=reading):
-            rows = [[predictions.accuracy(reading, x, q, config.rows, config.dim) for x in p] for q in mistakes]
+            rows = [
+                [predictions.accuracy(reading, x, q, config.rows, config.dim) for x in p] for q in mistakes
+            ]
             return np.array(rows)
 
         part["theory"] = ("q", "rate"), line(rates)
@@ -88,18 +96,18 @@ def compute(config: Config) -> xr.Dataset:
         config=json.dumps(dataclasses.asdict(config)),
         note="R1 and R2 flip labels independently of x, R3 labels by a rule at the angle πp. A verdict is independent "
         "of x in R1, a fixed linear rule at the angle πq in R2 and R3. The breakdown point of each verifier, "
-        "p* = φ/(φ + ψ), is 1 − q in R1 and R2 and passes p at 1 − q in R3.",
+        "p* = φ/(φ + ψ), is 1 − q in R1 and R2; in R3 it depends on p, and equals p where p = 1 − q.",
     )
     return data
 
 
 def _random_verifiers(config: Config) -> xr.Dataset:
     """Many verifiers of one generator: random (phi, psi) in R1, random rules in R3; variables named random_…."""
-    points = qmc.scale(qmc.Sobol(2, seed=config.seed).random(config.verifiers), [0.0, 0.0], [1.0, 1.0])
+    points = qmc.Sobol(2, rng=config.seed).random(config.verifiers)
     independent = [sc.bernoulli(0.2 + 0.8 * a, b) for a, b in points]
     linear = [sc.linear(angle=0.9 * np.pi * a, alignment=2 * b - 1) for a, b in points]
     kinds = {"R1": independent, "R3": linear}
-    parts = []
+    parts: list[xr.Dataset] = []
     for position, (reading, verifiers) in enumerate(kinds.items()):
         task, _, over = selection.half_space(reading, config.dim, np.array([config.p]), np.zeros(1))
         part = selection.one_round(
@@ -161,8 +169,9 @@ def _crossing(one: xr.Dataset, name: str) -> Claim:
     for i in range(one.sizes["q"]):
         cell = one.isel(q=i)
         if float(cell["q"]) > 0:
-            there = np.isfinite(cell["accuracy"].to_numpy())
-            got = selection.crossing(*(cell[v].to_numpy()[there] for v in ("rate", "accuracy", "accuracy_error")))
+            rate, accuracy, error = (cell[v].to_numpy() for v in ("rate", "accuracy", "accuracy_error"))
+            there = np.isfinite(accuracy)
+            got = selection.crossing(rate[there], accuracy[there], error[there])
             found.append(Estimate(got.value - float(cell["breakdown"]), got.error))
     worst = max(found, key=lambda e: abs(e.value) + 2 * e.error if np.isfinite(e.value) else np.inf)
     return claims.within(
@@ -233,7 +242,11 @@ def draw(data: xr.Dataset) -> Figure:
     figure = style.blank(9.4, 7.8)
     style.heading(figure, data.attrs["heading"])
     axes = figure.subplots(2, 2)
-    titles = {"R1": "independent errors", "R3": "two fixed linear rules", "R2": "flips, and a fixed linear verifier"}
+    titles = {
+        "R1": "independent errors",
+        "R3": "two fixed linear rules",
+        "R2": "flips, and a fixed linear verifier",
+    }
     for letter, axis, name in zip("abc", axes.flat, READINGS, strict=False):
         _panel(axis, data.sel(reading=name), name)
         axis.set_title(f"{letter}  {name}: {titles[name]}")
@@ -250,7 +263,14 @@ def _panel(axis: Axes, one: xr.Dataset, reading: str) -> None:
     for q, color in zip(one["q"].to_numpy(), style.STRENGTH_COLORS, strict=False):
         cell, named = one.sel(q=q), words.get(float(q), f"{q:.3g}")
         axis.plot(cell["fine"], cell["limit"], color=color, linewidth=0.9, linestyle=":", zorder=2)
-        axis.plot(cell["fine"], cell["line"], color=color, linewidth=1.5, zorder=3, label=f"verifier with q = {named}")
+        axis.plot(
+            cell["fine"],
+            cell["line"],
+            color=color,
+            linewidth=1.5,
+            zorder=3,
+            label=f"verifier with q = {named}",
+        )
         bars = 2 * cell["accuracy_error"]
         axis.errorbar(cell["rate"], cell["accuracy"], bars, **style.points(verifier=marker, color=color))
         if q > 0:
@@ -258,7 +278,12 @@ def _panel(axis: Axes, one: xr.Dataset, reading: str) -> None:
     axis.plot([], [], color="black", linewidth=0.9, linestyle=":", label="theory, unlimited rows")
     axis.plot([], [], color="black", linewidth=1.5, label="theory, so many rows")
     axis.plot([], [], **_star("white"), label="breakdown point p* = 1 − q")
-    axis.set(xlim=(0, 1), ylim=(-0.02, 1.02), xlabel="error rate p of the generator", ylabel="accuracy of the model")
+    axis.set(
+        xlim=(0, 1),
+        ylim=(-0.02, 1.02),
+        xlabel="error rate p of the generator",
+        ylabel="accuracy of the model",
+    )
 
 
 def _star(color: str) -> dict[str, Any]:
@@ -296,5 +321,10 @@ def _proxy(figure: Figure, axis: Axes, data: xr.Dataset) -> None:
     bar = figure.colorbar(shown, ax=axis, pad=0.02, aspect=28)
     bar.set_label("share of rows kept")
     axis.legend(loc="lower right")
-    axis.set(xlim=(0, 1.02), ylim=(-0.02, 1.02), xlabel="proxy p* = φ/(φ + ψ), audited", ylabel="accuracy of the model")
+    axis.set(
+        xlim=(0, 1.02),
+        ylim=(-0.02, 1.02),
+        xlabel="proxy p* = φ/(φ + ψ), audited",
+        ylabel="accuracy of the model",
+    )
     axis.set_title(f"d  many verifiers of a generator with p = {data.attrs['generator']:g}")

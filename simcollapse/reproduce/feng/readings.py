@@ -5,6 +5,7 @@ leave a slope as it is.
 """
 
 import dataclasses
+import itertools
 import json
 
 import numpy as np
@@ -109,27 +110,43 @@ def compare(data: xr.Dataset) -> list[Claim]:
     for name in READINGS:
         one = most.sel(reading=name)
         got, fall = _fall(one, data.attrs["near"]), float(one["fall"])
-        quantity = f"fall of accuracy from p* − {NEAR} to p* + {NEAR}, {int(data['ratio'][-1])} rows per dimension"
+        quantity = (
+            f"fall of accuracy from p* − {NEAR} to p* + {NEAR}, {int(data['ratio'][-1])} rows per dimension"
+        )
         if name in STEPS:
             words = f"{name} gives a step: accuracy falls by more than half of its range in 2 × {NEAR} of p"
             rows.append(
-                claims.above(words, DERIVED if name == "R4" else "[Feng24], Theorem 4.2", quantity, got, A_STEP)
+                claims.above(
+                    words, DERIVED if name == "R4" else "[Feng24], Theorem 4.2", quantity, got, A_STEP
+                )
             )
         else:
             words = f"{name} gives a slope: the fall stays that of unlimited rows"
             rows.append(claims.within(words, DERIVED, quantity, got, fall, SAME_SLOPE))
     for name in STEPS:
-        sizes = [_fall(data.sel(reading=name).isel(ratio=i), data.attrs["near"]) for i in range(data.sizes["ratio"])]
-        gains = [Estimate(b.value - a.value, float(np.hypot(a.error, b.error))) for a, b in zip(sizes, sizes[1:], strict=False)]
+        sizes = [
+            _fall(data.sel(reading=name).isel(ratio=i), data.attrs["near"])
+            for i in range(data.sizes["ratio"])
+        ]
+        gains = [
+            Estimate(b.value - a.value, float(np.hypot(a.error, b.error)))
+            for a, b in itertools.pairwise(sizes)
+        ]
         least = min(gains, key=lambda e: e.value - claims.SURE * e.error)
         rows.append(
             claims.above(
-                f"… and each step to more rows steepens it ({name})", DERIVED, "least gain of the fall", least, 0.0
+                f"… and each step to more rows steepens it ({name})",
+                DERIVED,
+                "least gain of the fall",
+                least,
+                0.0,
             )
         )
     for name in ("R1", "R4", "R3"):
         one = most.sel(reading=name)
-        got = selection.crossing(*(one[v].to_numpy() for v in ("rate", "accuracy", "accuracy_error")))
+        got = selection.crossing(
+            one["rate"].to_numpy(), one["accuracy"].to_numpy(), one["accuracy_error"].to_numpy()
+        )
         rows.append(
             claims.within(
                 f"p* predicts where accuracy crosses 1/2 ({name})",
@@ -190,13 +207,20 @@ def _panel(axis: Axes, one: xr.Dataset, p_star: float, verifier: str) -> None:
     axis.axhline(0.5, color="black", linewidth=0.6, zorder=0)
     axis.axvline(p_star, color=style.CENTER_COLOR, linewidth=1.0, linestyle=(0, (5, 1, 1, 1)), zorder=1)
     axis.annotate(
-        "p* = 1 − q", (p_star, 0.02), xytext=(-4, 0), textcoords="offset points", ha="right", fontsize=9.5,
+        "p* = 1 − q",
+        (p_star, 0.02),
+        xytext=(-4, 0),
+        textcoords="offset points",
+        ha="right",
+        fontsize=9.5,
         color=style.CENTER_COLOR,
     )
     axis.plot(one["fine"], one["limit"], label="theory, unlimited rows", **style.THEORY)
     for i, color in enumerate(SIZE_COLORS[-one.sizes["ratio"] :]):
         cell, words = one.isel(ratio=i), f"{int(one['ratio'][i])} rows per dimension"
-        axis.plot(cell["fine"], cell["line"], color=color, linewidth=1.3, zorder=2.5, label=f"theory, {words}")
+        axis.plot(
+            cell["fine"], cell["line"], color=color, linewidth=1.3, zorder=2.5, label=f"theory, {words}"
+        )
         bars = 2 * cell["accuracy_error"]
         axis.errorbar(cell["rate"], cell["accuracy"], bars, **style.points(verifier=verifier, color=color))
     axis.set(xlim=(0, 1), ylim=(-0.02, 1.02))

@@ -25,7 +25,9 @@ NAME = "breakdown-rounds"
 SEPARATION = 1.5547735946  # of the mixture in the last panel: Phi(it) = 0.94
 WORKFLOWS = ("replace", "accumulate", "accumulate_subsample")
 ARMS = ("linear", "none")
-EVERYTHING = -1e6  # a margin that every row has: a verifier that keeps all, in the same program as one that does not
+EVERYTHING = (
+    -1e6
+)  # a margin that every row has: a verifier that keeps all, in the same program as one that does not
 DERIVED = "derived here"
 TOLERANCE = 0.01  # of the predicted accuracies, which are limits for many dimensions
 ANGLE_TOLERANCE = 2.0  # degrees, of the predicted angles: those of a chain are skewed
@@ -79,7 +81,8 @@ def compute(config: Config) -> xr.Dataset:
         "verifier's own error q, and the accuracy to 1 − q. The margin p* − p stays positive throughout: being on "
         "the safe side of p* says that kept labels are mostly right, not that the next model is better. Without a "
         "verifier φ = ψ = 1, p* = 1/2 and every refit adds noise to the rule. On a mixture least squares also turns "
-        "to the class means, so the chain comes to rest between the truth and the verifier's rule.",
+        "to the class means, so the chain comes to rest between the truth and the verifier's rule, and without a "
+        "verifier it rests nearer to the truth still.",
     )
     return data
 
@@ -107,7 +110,7 @@ def _chains(config: Config, task: Any, separation: float, workflow: str, positio
     out = selection.summary(result)
     out = out.drop_vars("kept")
     for name in ("angle", "verifier_angle"):
-        degrees = np.degrees(result[name].astype(float))
+        degrees = result[name].astype(float) * (180 / np.pi)
         out[name] = degrees.mean("chain")
         out[f"{name}_error"] = degrees.std("chain", ddof=1) / np.sqrt(config.chains)
     found = [
@@ -173,7 +176,9 @@ def compare(data: xr.Dataset) -> list[Claim]:
             "on the way the verifier comes to pass the model's mistakes: p* falls to 1/2 (replace)",
             DERIVED,
             f"audited p*, round {last}",
-            Estimate(float(replace["p_star"][last]), _p_star_error(replace.isel(round=last), data.attrs["chains"])),
+            Estimate(
+                float(replace["p_star"][last]), _p_star_error(replace.isel(round=last), data.attrs["chains"])
+            ),
             0.5,
             0.05,
         ),
@@ -266,18 +271,20 @@ def draw(data: xr.Dataset) -> Figure:
     axes[0, 0].axhline(data.attrs["verifier_accuracy"], **style.CENTER)
     axes[0, 0].set(ylabel="accuracy of the model", title="a  accuracy")
     _draw(axes[0, 1], data, "verifier_angle", ("linear",))
-    axes[0, 1].set(ylabel="angle to the verifier's rule, degrees", title="b  way to the verifier", yscale="log")
+    axes[0, 1].set(
+        ylabel="angle to the verifier's rule, degrees", title="b  way to the verifier", yscale="log"
+    )
     ticks = [t for t in (3, 5, 10, 20, 40) if t < 1.3 * float(data["verifier_angle"].max())]
     axes[0, 1].set_yticks(ticks, [f"{t}" for t in ticks])
     axes[0, 1].minorticks_off()
-    _draw(axes[1, 0], data, "p", ("linear",), faint=False)
-    _draw(axes[1, 0], data, "p_star", ("linear",), marker="D")
-    axes[1, 0].axhline(1 - data.attrs["verifier_accuracy"], **style.CENTER)
-    axes[1, 0].set(ylabel="p, and breakdown point p*", title="c  p (▼) and p* (◆)", ylim=(0, 0.85))
-    _draw(axes[1, 1], data, "phi", ("linear",))
-    _draw(axes[1, 1], data, "psi", ("linear",), marker="D")
-    axes[1, 1].set(ylabel="share kept", title="d  φ (▼) and ψ (◆)", ylim=(0, 1.03))
-    _draw_mixture(axes[0, 2], data)
+    _draw(axes[0, 2], data, "p", ("linear",))
+    _draw(axes[0, 2], data, "p_star", ("linear",), marker="D")
+    axes[0, 2].axhline(1 - data.attrs["verifier_accuracy"], **style.CENTER)
+    axes[0, 2].set(ylabel="p, and breakdown point p*", title="c  p (▼) and p* (◆)", ylim=(0, 0.85))
+    _draw(axes[1, 0], data, "phi", ("linear",))
+    _draw(axes[1, 0], data, "psi", ("linear",), marker="D")
+    axes[1, 0].set(ylabel="share kept", title="d  φ (▼) and ψ (◆)", ylim=(0, 1.03))
+    _draw_mixture(axes[1, 1], data)
     for axis in axes.flat:
         axis.set_xlabel("round k (0 = fit on real data)")
         axis.set_xlim(-0.4, float(data["round"][-1]) + 0.4)
@@ -285,7 +292,7 @@ def draw(data: xr.Dataset) -> Figure:
     return figure
 
 
-def _draw(axis: Axes, data: xr.Dataset, name: str, verifiers, *, marker: str | None = None, faint: bool = False) -> None:
+def _draw(axis: Axes, data: xr.Dataset, name: str, verifiers, *, marker: str | None = None) -> None:
     for workflow in WORKFLOWS:
         for verifier in verifiers:
             one = data.sel(workflow=workflow, verifier=verifier)
@@ -295,7 +302,9 @@ def _draw(axis: Axes, data: xr.Dataset, name: str, verifiers, *, marker: str | N
             if marker:
                 look["marker"] = marker
             style_of_line = WITHOUT if verifier == "none" else {}
-            axis.plot(one["round"], one[f"{name}_theory"], color=look["color"], linewidth=1.3, **style_of_line)
+            axis.plot(
+                one["round"], one[f"{name}_theory"], color=look["color"], linewidth=1.3, **style_of_line
+            )
             bars = 2 * one[f"{name}_error"] if f"{name}_error" in one else None
             axis.errorbar(one["round"], one[name], bars, **look)
 
@@ -315,9 +324,7 @@ def _draw_mixture(axis: Axes, data: xr.Dataset) -> None:
 
 def _legend(axis: Axes) -> None:
     axis.set_axis_off()
-    handles = [
-        Line2D([], [], color=style.WORKFLOW_COLORS[w], linewidth=4, label=NAMES[w]) for w in WORKFLOWS
-    ]
+    handles = [Line2D([], [], color=style.WORKFLOW_COLORS[w], linewidth=4, label=NAMES[w]) for w in WORKFLOWS]
     dots = {"color": "black", "linewidth": 1.3}
     handles += [
         Line2D([], [], marker=style.VERIFIER_MARKERS["linear"], label="with the linear verifier", **dots),

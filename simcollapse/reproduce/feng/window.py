@@ -11,8 +11,8 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from scipy.special import ndtr
-from scipy.stats import linregress
+from scipy.interpolate import CubicSpline
+from scipy.special import ndtr, ndtri
 
 import simcollapse as sc
 from simcollapse.reproduce import claims, style
@@ -29,7 +29,7 @@ WIDTH_TOLERANCE = 0.06  # relative, of a measured width
 SLOPE_TOLERANCE = 0.02  # of the exponent 1/2
 EXACT_UP_TO = 5_000  # kept rows for which the exact accuracy is computed
 COLORS = ("#9ECAE1", "#4292C6", "#2171B5", "#08306B", "#FDBE85", "#FD8D3C", "#D94701", "#7F2704")
-FINE = 161
+_FINE_U = np.linspace(-3.2, 3.2, 161)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,11 +64,12 @@ def compute(config: Config) -> xr.Dataset:
         )
         for i in range(len(config.dims))
     ]
-    data = xr.concat(parts, xr.Variable("dim", list(config.dims)), combine_attrs="override").assign_coords(u=u)
-    fine = np.linspace(-3.2, 3.2, FINE)
-    data["limit"] = "fine", _limit(fine)
-    data["limit_at_u"] = "u", _limit(u)
-    data = data.assign_coords(fine=fine)
+    data = xr.concat(parts, xr.Variable("dim", list(config.dims)), combine_attrs="override").assign_coords(
+        u=u
+    )
+    data["limit"], data["limit_at_u"] = ("fine", _limit(_FINE_U)), ("u", _limit(u))
+    data = data.assign_coords(fine=_FINE_U)
+    data["few_dims"] = "fine", _few_dimensions(data.isel(dim=0))
     data.attrs.update(
         title="the transition at p*: curves for many sizes collapse onto one",
         heading=f"R1, exact in law: flips with rate p; a correct label is kept with probability φ = {config.phi:g}, a "
@@ -88,6 +89,14 @@ def _limit(u: np.ndarray) -> np.ndarray:
     return ndtr(SEPARATION * u / np.sqrt(1 + u**2))
 
 
+def _few_dimensions(one: xr.Dataset) -> np.ndarray:
+    """Exact accuracy at the largest size for which it is known, smooth between the values of u."""
+    known = one["exact"].dropna("ratio")
+    if known.sizes["ratio"] == 0:
+        return np.full(len(_FINE_U), np.nan)
+    return ndtr(CubicSpline(one["u"], ndtri(known.isel(ratio=-1)))(_FINE_U))
+
+
 def _one_size(config: Config, u: np.ndarray, i: int, j: int) -> xr.Dataset:
     dim, rows = config.dims[i], config.ratios[j] * config.dims[i]
     window = float(breakdown.transition_window_asymptotic(config.phi, config.psi, SEPARATION, dim, rows))
@@ -105,6 +114,7 @@ def _one_size(config: Config, u: np.ndarray, i: int, j: int) -> xr.Dataset:
     out = one[["accuracy", "accuracy_error"]]
     out["p"], out["window"] = ("u", p), ((), window)
     out["exact"] = "u", _exact(config, dim, rows, p)
+    out["fine_p"] = "fine", float(breakdown.breakdown_point(config.phi, config.psi)) - _FINE_U * window
     level = float(_limit(np.array(1.0)))
     order = np.argsort(p)
     curve = [np.asarray(v)[order] for v in (p, out["accuracy"], out["accuracy_error"])]
@@ -158,7 +168,8 @@ def compare(data: xr.Dataset) -> list[Claim]:
     for i in range(data.sizes["dim"]):
         one = data.isel(dim=i, ratio=slice(1, None))
         rest = one["accuracy"] - one["accuracy"].isel(ratio=-1)
-        error = np.hypot(one["accuracy_error"], one["accuracy_error"].isel(ratio=-1))
+        spread = one["accuracy_error"]
+        error = (spread**2 + spread.isel(ratio=-1) ** 2) ** 0.5
         rows.append(
             claims.on_line(
                 f"… and in d = {int(one['dim'])} the curves for different N agree with each other",
@@ -181,16 +192,18 @@ def compare(data: xr.Dataset) -> list[Claim]:
             WIDTH_TOLERANCE,
         )
     )
-    fit = linregress(-np.log(big["ratio"].to_numpy()), np.log(big["width"].to_numpy()))
     noise = (big["width_error"] / big["width"]).to_numpy()
-    x = np.log(big["ratio"].to_numpy())
-    error = float(np.sqrt(np.sum(((x - x.mean()) * noise) ** 2)) / np.sum((x - x.mean()) ** 2))
+    x = -np.log(big["ratio"].to_numpy())  # of d/N
+    weight = (x - x.mean()) / np.sum((x - x.mean()) ** 2)
+    exponent = Estimate(
+        float(weight @ np.log(big["width"].to_numpy())), float(np.linalg.norm(weight * noise))
+    )
     rows.append(
         claims.within(
             "the width falls as (d/N) to the power 1/2",
             DERIVED,
             f"exponent over {big.sizes['ratio']} sizes, d = {int(big['dim'])}",
-            Estimate(float(fit.slope), error),
+            exponent,
             0.5,
             SLOPE_TOLERANCE,
         )
@@ -200,14 +213,16 @@ def compare(data: xr.Dataset) -> list[Claim]:
 
 def draw(data: xr.Dataset) -> Figure:
     """Curves as they are, rescaled, and their widths; computes nothing."""
-    figure = style.blank(10.4, 4.7)
+    figure = style.blank(10.4, 5.0)
     style.heading(figure, data.attrs["heading"])
     axes = figure.subplots(1, 3, width_ratios=[1.1, 1.1, 1])
     colors = iter(COLORS)
     for i in range(data.sizes["dim"]):
         for j in range(data.sizes["ratio"]):
             _curve(axes, data.isel(dim=i, ratio=j), next(colors))
-    axes[1].plot(data["fine"], data["limit"], label="theory, many dimensions", **style.THEORY)
+    axes[1].plot(-data["fine"], data["limit"], label="theory, many dimensions", **style.THEORY)
+    words = f"theory, d = {int(data['dim'][0])}"
+    axes[1].plot(-data["fine"], data["few_dims"], label=words, **style.APPROXIMATION)
     for axis, place in ((axes[0], data.attrs["p_star"]), (axes[1], 0.0)):
         axis.axhline(0.5, color="black", linewidth=0.6, zorder=0)
         axis.axvline(place, color=style.CENTER_COLOR, linewidth=1.0, linestyle=(0, (5, 1, 1, 1)), zorder=1)
@@ -225,7 +240,7 @@ def _curve(axes, one: xr.Dataset, color: str) -> None:
     words = f"d = {int(one['dim'])}, N/d = {int(one['ratio'])}"
     look = style.points(verifier="bernoulli", color=color)
     bars = 2 * one["accuracy_error"]
-    axes[0].plot(one["p"], one["limit_at_u"], color=color, linewidth=0.9, zorder=2)
+    axes[0].plot(one["fine_p"], one["limit"], color=color, linewidth=0.9, zorder=2)
     axes[0].errorbar(one["p"], one["accuracy"], bars, label=words, **look)
     axes[1].errorbar(-one["u"], one["accuracy"], bars, **look)
 
@@ -235,7 +250,9 @@ def _widths(axis: Axes, data: xr.Dataset) -> None:
     for i, color in zip(range(data.sizes["dim"]), (COLORS[1], COLORS[5]), strict=False):
         one = data.isel(dim=i)
         look = style.points(verifier="bernoulli", color=color)
-        axis.errorbar(1 / data["ratio"], one["width"], 2 * one["width_error"], label=f"d = {int(one['dim'])}", **look)
+        axis.errorbar(
+            1 / data["ratio"], one["width"], 2 * one["width_error"], label=f"d = {int(one['dim'])}", **look
+        )
     axis.set(xscale="log", yscale="log", xlabel="dimensions per row d/N", ylabel="width of the transition in p",
              title="c  measured widths")  # fmt: skip
     axis.legend(loc="upper left")

@@ -1,6 +1,6 @@
-"""The pictures of `simcollapse reproduce yi-regimes`, for the gallery: the small scale, PNG only.
+"""The pictures of `simcollapse reproduce`, for the gallery: the small scale, PNG only.
 
-python figures/yi_regimes.py [--scale quick|small|paper] [--out FOLDER]
+python figures/gallery.py [NAME ...] [--scale quick|small|paper] [--out FOLDER]
 """
 
 import argparse
@@ -10,7 +10,6 @@ from pathlib import Path
 
 from simcollapse import reproduce
 
-NAME = "yi-regimes"
 GALLERY = Path(__file__).parent / "gallery"
 
 
@@ -19,12 +18,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("names", nargs="*", metavar="NAME", default=["all"], help="figures; default: all")
     parser.add_argument("--scale", default="small", choices=reproduce.SCALE_NAMES)
     parser.add_argument("--out", type=Path, default=GALLERY)
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
-        reproduce.run(NAME, scale=options.scale, out=folder)
+        for name in options.names:
+            reproduce.run(name, scale=options.scale, out=folder)
         for picture in Path(folder).glob("*.png"):
             shutil.copy(picture, options.out / picture.name)
 
