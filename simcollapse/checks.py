@@ -136,6 +136,18 @@ def nearest(word: str, known: Iterable[str]) -> str:
     return f". Did you mean {close[0]!r}?" if close else ""
 
 
+def as_numbers(name: str, value: Any) -> jnp.ndarray:
+    """`value` as an array of JAX's default float type.
+
+    Raises:
+        TypeError: `value` is not numeric.
+    """
+    try:
+        return as_float(np.asarray(value, dtype=float))
+    except (TypeError, ValueError):
+        raise TypeError(f"{name} must be a number or an array of numbers, got {value!r}") from None
+
+
 def as_float(value: Any) -> jnp.ndarray:
     """`value` as an array of JAX's default float type."""
     return jnp.asarray(value, dtype=float)

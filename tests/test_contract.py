@@ -27,7 +27,27 @@ def _combinations():
             yield "retrained", "linear", name
 
 
-@pytest.mark.parametrize("names", list(_combinations()), ids=", ".join)
+# One row of each kind in the fast run; each of the others compiles three programs of its own.
+FAST = {"gaussian", "orthogonal", "fixed", "mixture", "three classes"}
+FAST_VERIFIERS = {
+    "none",
+    "biased ball",
+    "trained ball",
+    "function",
+    "host function",
+    "linear",
+    "bernoulli",
+    "confidence",
+}
+
+
+def _parameters():
+    for names in _combinations():
+        fast = names[0] in FAST and names[1] in FAST_VERIFIERS
+        yield pytest.param(names, id=", ".join(names), marks=[] if fast else [pytest.mark.slow])
+
+
+@pytest.mark.parametrize("names", list(_parameters()))
 def test_promises(names):
     choices = TASKS[names[0]], VERIFIERS[names[1]], WORKFLOWS[names[2]]
     result = sc.simulate(*choices, **SIZES, chains=24, seed=1, block_size=8, record_model=True)

@@ -119,7 +119,12 @@ LIMITS = {
 }
 
 
-@pytest.mark.parametrize("name", list(LIMITS))
+FAST = ("R1, rates by class, intercept", "R2, flipped classes", "R3, two clouds", "R4, averaging")
+
+
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[] if name in FAST else [pytest.mark.slow]) for name in LIMITS]
+)
 def test_coefficients_reach_the_limit(name):
     task, verifier, expected = LIMITS[name]
     result = one_round(task, verifier)
@@ -142,7 +147,7 @@ def test_r3_by_angles():
         n_real=50,
         n_per_round=ROWS,
         rounds=1,
-        chains=40,
+        chains=80,
         seed=1,
     ).isel(round=1)
     for xi in ANGLES["verifier.alignment"]:
@@ -159,7 +164,7 @@ def test_r3_by_angles():
             resolution=0.007,
         )
         expected = breakdown.bisector_accuracy_limit(g, v, t)
-        assert_mean(here.accuracy.values, expected, resolution=0.003)
+        assert_mean(here.accuracy.values, expected, resolution=0.01)
 
 
 def test_angles_and_alignments_are_as_asked():
@@ -194,30 +199,31 @@ def test_angles_and_alignments_are_as_asked():
         assert not np.allclose(random[0].coef, random[1].coef)
 
 
-@pytest.mark.parametrize(("dim", "n"), [(1, 40), (20, 100)])
+@pytest.mark.parametrize(("dim", "n"), [pytest.param(1, 40, marks=pytest.mark.slow), (20, 100)])
 def test_averaging_at_finite_size_is_exact(dim, n):
-    """E[accuracy] of averaging n kept rows in d dimensions, R1, and its symmetry about p*."""
-    p, phi, psi = 0.3, 0.8, 0.4
-    task = sc.gaussian_mixture(np.full(dim, 1.2 / np.sqrt(dim)), generator=sc.flips(p), learner="averaging")
-    result = one_round(task, sc.bernoulli(phi, psi), rows=n, chains=4000, fixed="kept").isel(round=1)
-    assert (result.num_used == n).all()
-    expected = breakdown.averaging_accuracy_exact(n, dim, float(breakdown.precision(p, phi, psi)), 1.2)
-    assert_mean(result.accuracy.values, expected, resolution=0.02)
-    at_breakdown = sc.sweep(
-        task,
+    """E[accuracy] of averaging n kept rows in d dimensions, R1: below, at and beyond the breakdown point."""
+    phi, psi, s = 0.8, 0.4, 1.2
+    rates = [0.3, phi / (phi + psi), 0.9]
+    result = sc.sweep(
+        sc.gaussian_mixture(np.full(dim, s / np.sqrt(dim)), generator=sc.flips(0.0), learner="averaging"),
         sc.bernoulli(phi, psi),
-        sc.replace(),
-        over={"task.generator.p": [phi / (phi + psi)]},
+        "replace",
+        over={"task.generator.p": rates},
         n_real=n,
         n_per_round=n,
         rounds=1,
         chains=4000,
         seed=3,
         fixed="kept",
-    )
-    assert_mean(at_breakdown.accuracy.isel(round=1).values[0], 0.5, resolution=0.06)
+    ).isel(round=1)
+    assert (result.num_used == n).all()
+    for i, p in enumerate(rates):
+        expected = breakdown.averaging_accuracy_exact(n, dim, float(breakdown.precision(p, phi, psi)), s)
+        assert_mean(result.accuracy.values[i], expected, resolution=0.05)
+    assert expected < 0.5 < breakdown.averaging_accuracy_exact(n, dim, 0.8, s)
 
 
+@pytest.mark.slow
 def test_ridge_on_few_rows_per_dimension():
     """Accuracy at d/n = 0.1 against the limit in proportion, which is off by O(1/n)."""
     dim, s, p, phi, psi = 60, 1.5, 0.3, 0.9, 0.4
@@ -249,40 +255,41 @@ WORKFLOWS = {
 }
 
 
-@pytest.mark.parametrize("workflow", list(WORKFLOWS))
+@pytest.mark.parametrize(
+    "workflow",
+    ["replace", *(pytest.param(name, marks=pytest.mark.slow) for name in WORKFLOWS if name != "replace")],
+)
 def test_a_retrained_chain_goes_to_the_verifiers_direction(workflow):
     """Under a linear verifier the model turns to the bisector of itself and the verifier: angles halve."""
     rows = 4000
     task = sc.half_space(3, generator=sc.fitted())
     result = one_round(
-        task, sc.linear(angle=0.8), rows=rows, chains=60, rounds=5, workflow=WORKFLOWS[workflow], seed=5
+        task, sc.linear(angle=0.8), rows=rows, chains=120, rounds=5, workflow=WORKFLOWS[workflow], seed=5
     )
     angles = result.verifier_angle.values
-    assert_mean(angles[:, 0], 0.8, resolution=0.02)
-    assert_mean(angles[:, 1], {"replace": 0.4}.get(workflow, angles[:, 1].mean()), resolution=0.02)
-    assert np.all(np.diff(angles.mean(axis=0)) < 0)
     if workflow == "replace":
-        for k in (2, 3):
-            assert_mean(angles[:, k], 0.8 / 2**k, resolution=0.02)
-        assert np.all(angles[:, -1] < 0.08)
+        for k in (0, 1, 2, 3):
+            assert_mean(angles[:, k], 0.8 / 2**k, resolution=0.03)
+        assert np.all(angles[:, -1] < 0.12)
+    assert np.all(np.diff(angles.mean(axis=0)) < 0)
+    assert np.all(angles[:, -1] < 0.6)
     # kept labels are the verifier's own in every round, so what is not the verifier's fades
     later = result.isel(round=slice(1, None))
     assert np.all(np.diff(later.p.mean("chain")) > 0)  # towards the verifier's own error rate
     assert float(later.p.max()) < 0.8 / np.pi + 0.02
 
 
+@pytest.mark.slow
 def test_self_selection_teaches_nothing():
-    """Rows whose labels the model itself is surest of keep its direction."""
+    """Rows whose labels the model itself is surest of keep its direction, but for their noise."""
     task = sc.half_space(3, generator=sc.fitted())
     result = one_round(task, sc.confidence(0.3), rows=2000, chains=200, rounds=2, seed=6)
     later = result.isel(round=slice(1, None))
     np.testing.assert_array_equal(later.num_kept, 600)
-    turn = [
-        np.arccos(np.sum(a * b, axis=1) / np.linalg.norm(a, axis=1) / np.linalg.norm(b, axis=1))
-        for a, b in [(result.model_coef.values[:, k], result.model_coef.values[:, k + 1]) for k in (0, 1)]
-    ]
-    assert np.max(turn) < 0.1
-    assert_mean(later.accuracy.isel(round=-1).values - result.accuracy.isel(round=0).values, 0, 0.01)
+    change = (later.accuracy.isel(round=-1) - result.accuracy.isel(round=0)).values.mean()
+    assert -0.01 < change < 0  # the noise of 600 rows, never a gain
+    unit = result.model_coef.values / np.linalg.norm(result.model_coef.values, axis=-1, keepdims=True)
+    assert_mean(unit[:, 2, 1:] - unit[:, 0, 1:], 0, resolution=0.03)  # no drift across the truth
 
 
 def test_confidence_ranks_the_whole_round():
@@ -301,17 +308,27 @@ def test_confidence_ranks_the_whole_round():
 
 
 def test_verifiers_that_are_the_same_agree():
-    """An oracle is a Bernoulli verifier; so is random selection; no verifier is one that keeps everything."""
-    task = sc.gaussian_mixture(MU, generator=sc.flips(0.3))
+    """An oracle is a Bernoulli verifier, so is random selection, and rates by class or by label include the rest."""
+    import jax.numpy as jnp
 
-    def kept(verifier):
-        return one_round(task, verifier, rows=500, chains=8).num_kept_correct.isel(round=1).values
+    from simcollapse.tasks.features import ClassRows
 
-    np.testing.assert_array_equal(kept(sc.oracle(0.2)), kept(sc.bernoulli(0.8, 0.2)))
-    np.testing.assert_array_equal(kept(sc.random(0.6)), kept(sc.bernoulli([0.6, 0.6], [0.6, 0.6])))
-    np.testing.assert_array_equal(kept(sc.none()), kept(sc.bernoulli(1.0, 1.0)))
+    truth, label = jnp.asarray([0, 0, 1, 1], jnp.int32), jnp.asarray([0, 1, 0, 1], jnp.int32)
+    data = ClassRows(jnp.zeros((2, 4)), truth, label)
+
+    def chances(verifier):
+        drawn = verifier.chance((), data, None, truth == label)
+        np.testing.assert_array_equal(np.asarray(verifier.keep_table(2))[truth, label], drawn)
+        return drawn
+
+    np.testing.assert_allclose(chances(sc.oracle(0.2)), [0.8, 0.2, 0.2, 0.8])
+    np.testing.assert_allclose(chances(sc.bernoulli(0.8, 0.2)), [0.8, 0.2, 0.2, 0.8])
+    np.testing.assert_allclose(chances(sc.bernoulli([0.8, 0.7], [0.2, 0.1])), [0.8, 0.2, 0.1, 0.7])
+    np.testing.assert_allclose(chances(sc.bernoulli(keep=[[0.8, 0.2], [0.1, 0.7]])), [0.8, 0.2, 0.1, 0.7])
+    np.testing.assert_allclose(chances(sc.random(0.6)), 0.6)
 
 
+@pytest.mark.slow
 def test_a_trained_verifier_errs_like_a_fit_on_its_rows():
     """Its rule is least squares on m real rows: the same law as the model of round 0 fitted to m rows."""
     import jax
@@ -324,8 +341,11 @@ def test_a_trained_verifier_errs_like_a_fit_on_its_rows():
     assert_mean(np.arccos(np.clip(cosine, -1, 1)), models.angle.values.mean(), resolution=0.05)
 
 
-@pytest.mark.parametrize("rejected", ["drop", "resample"])
-def test_users_functions_judge_labels(rejected):
+@pytest.mark.parametrize(
+    ("rejected", "kinds"),
+    [("drop", ["in_jax"]), pytest.param("resample", ["in_jax", "on_host"], marks=pytest.mark.slow)],
+)
+def test_users_functions_judge_labels(rejected, kinds):
     """A verifier as a plain function, in JAX and on the host, against the linear one."""
     import jax.numpy as jnp
 
@@ -333,19 +353,21 @@ def test_users_functions_judge_labels(rejected):
         return (batch.x @ jnp.asarray(VERIFIER) < 0) == (batch.label == 1)
 
     def on_host(random, batch, model):
-        assert isinstance(batch.label, np.ndarray) and set(batch.truth) <= {0, 1}
+        assert isinstance(batch.label, np.ndarray)
+        assert set(batch.truth) <= {0, 1}
         return (batch.x @ VERIFIER < 0) == (batch.label == 1)
 
+    functions = {"in_jax": in_jax, "on_host": on_host}
     task = sc.gaussian_mixture(MU, generator=sc.flips(0.3))
     results = [
         one_round(task, verifier, rows=150, chains=4, rejected=rejected)
-        for verifier in (sc.linear(VERIFIER), in_jax, on_host)
+        for verifier in (sc.linear(VERIFIER), *(functions[kind] for kind in kinds))
     ]
     for other in results[1:]:
         np.testing.assert_array_equal(results[0].num_kept, other.num_kept)
         np.testing.assert_allclose(results[0].accuracy, other.accuracy, rtol=1e-12)
     if rejected == "resample":
-        assert (results[0].num_used == 150).all()
+        assert (results[0].num_used.isel(round=1) == 150).all()
 
 
 def test_sweeps_reach_generator_and_verifier():

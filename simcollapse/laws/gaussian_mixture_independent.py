@@ -56,9 +56,12 @@ def why_not(task: GaussianMixture, sampling: chain.Sampling, least: int, most: i
 
 def add_real(key, task: GaussianMixture, pool: Sums, count) -> Sums:
     """`pool` with the sums of `count` real rows added."""
-    key_table, key_sums = jax.random.split(key)
-    groups = _groups(task, _table(key_table, task, jnp.eye(task.classes), count))
-    return _add(key_sums, task, pool, groups, count > 0)
+    key_class, key_sums = jax.random.split(key)
+    if _merged(task):
+        table = jnp.stack([count.astype(float), jnp.zeros(())])
+    else:
+        table = jnp.diag(_split(key_class, count.astype(float), task.shares))
+    return _add(key_sums, task, pool, _groups(task, table), count > 0)
 
 
 def add_round(key, loop: chain.Loop, state: chain.State, pool: Sums, count):

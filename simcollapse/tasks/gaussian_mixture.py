@@ -15,6 +15,7 @@ import numpy as np
 from simcollapse import chain, keys
 from simcollapse.checks import (
     as_float,
+    as_numbers,
     check_fields,
     check_most,
     check_shape,
@@ -349,9 +350,9 @@ def gaussian_mixture(
         points = as_float(class_metrics.sobol_points(classes, _power_of_two(test_points)))
     task = GaussianMixture(
         means=as_float(means),
-        shares=as_float(np.full(classes, 1 / classes) if shares is None else shares),
+        shares=as_numbers("shares", np.full(classes, 1 / classes) if shares is None else shares),
         direction=None,
-        penalty=as_float(penalty),
+        penalty=as_numbers("penalty", penalty),
         generator=flips(0.0) if generator is None else generator,
         covariance=check_covariance(covariance, dim),
         points=points,
@@ -394,7 +395,7 @@ def half_space(
         means=None,
         shares=as_float([0.5, 0.5]),
         direction=as_float(direction / np.linalg.norm(direction)),
-        penalty=as_float(penalty),
+        penalty=as_numbers("penalty", penalty),
         generator=flips(0.0) if generator is None else generator,
         covariance=check_covariance(covariance, len(direction)),
         points=None,

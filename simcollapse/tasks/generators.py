@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.scipy.special import ndtr
 
-from simcollapse.checks import as_float, check_fields, check_shape, parameter
+from simcollapse.checks import as_numbers, check_fields, check_shape, parameter
 from simcollapse.tasks.rules import Rule, across, decide, deviation_of, scores, turned, unit
 
 
@@ -174,7 +174,7 @@ def flips(p) -> Flips:
     Raises:
         ValueError: p outside [0, 1].
     """
-    return check_fields(Flips(as_float(p)), "generator")
+    return check_fields(Flips(as_numbers("p", p)), "generator")
 
 
 def linear_labels(*, angle=None, direction=None) -> LinearLabels:
@@ -190,8 +190,8 @@ def linear_labels(*, angle=None, direction=None) -> LinearLabels:
     """
     check_one_of(angle=angle, direction=direction)
     made = LinearLabels(
-        angle=None if angle is None else as_float(angle),
-        direction=None if direction is None else as_float(direction),
+        angle=None if angle is None else as_numbers("angle", angle),
+        direction=None if direction is None else as_numbers("direction", direction),
     )
     return check_fields(made, "generator")
 
@@ -205,7 +205,7 @@ def fresh_linear_labels(angle) -> FreshLinearLabels:
     Raises:
         ValueError: an angle outside [0, pi].
     """
-    return check_fields(FreshLinearLabels(as_float(angle)), "generator")
+    return check_fields(FreshLinearLabels(as_numbers("angle", angle)), "generator")
 
 
 def fitted() -> Fitted:

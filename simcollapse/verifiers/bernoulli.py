@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from simcollapse.checks import as_float, check_fields, check_shape, check_value, parameter
+from simcollapse.checks import as_numbers, check_fields, check_shape, check_value, parameter
 
 
 @jax.tree_util.register_dataclass
@@ -73,8 +73,9 @@ def bernoulli(phi=None, psi=None, *, keep=None) -> Bernoulli:
         check_value("verifier.keep", keep, "unit")
         if np.ndim(keep) != 2 or len(set(np.shape(keep))) != 1:
             raise ValueError(f"keep must have shape (K, K), got {np.shape(keep)}")
-    rates = [None if rate is None else as_float(rate) for rate in (phi, psi, keep)]
-    made = check_fields(Bernoulli(*rates), "verifier")
+    rates = {"phi": phi, "psi": psi, "keep": keep}
+    made = Bernoulli(**{n: None if rate is None else as_numbers(n, rate) for n, rate in rates.items()})
+    check_fields(made, "verifier")
     _check_keeps(phi=made.phi, psi=made.psi, keep=made.keep)
     return made
 

@@ -4,7 +4,7 @@ import dataclasses
 
 import jax
 
-from simcollapse.checks import as_float, check_fields, check_shape, choice, parameter
+from simcollapse.checks import as_numbers, check_fields, check_shape, choice, parameter
 from simcollapse.tasks.rules import Rule, margin, scores
 from simcollapse.verifiers.linear import Linear
 
@@ -54,4 +54,4 @@ def confidence(share, *, by: Linear | None = None) -> Confidence:
     check_shape("share", share, ())
     if by is not None and not isinstance(by, Linear):
         raise TypeError(f"by must be a linear verifier such as linear(angle=0.3), got {by!r}")
-    return check_fields(Confidence(as_float(share), by), "verifier")
+    return check_fields(Confidence(as_numbers("share", share), by), "verifier")

@@ -5,7 +5,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
-from simcollapse.checks import as_float, check_fields, check_shape, parameter
+from simcollapse.checks import as_numbers, check_fields, check_shape, parameter
 from simcollapse.tasks.generators import chance_of_plus, check_two_classes, standard_bayes
 from simcollapse.tasks.rules import Rule
 
@@ -44,4 +44,4 @@ def fresh_linear(angle) -> FreshLinear:
         ValueError: an angle outside [0, pi].
     """
     check_shape("angle", angle, ())
-    return check_fields(FreshLinear(as_float(angle)), "verifier")
+    return check_fields(FreshLinear(as_numbers("angle", angle)), "verifier")

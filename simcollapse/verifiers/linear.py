@@ -9,7 +9,7 @@ import numpy as np
 
 from simcollapse import chain
 from simcollapse.checks import (
-    as_float,
+    as_numbers,
     check_choice,
     check_fields,
     check_most,
@@ -136,11 +136,11 @@ def linear(
         if not np.linalg.norm(direction) > 0:
             raise ValueError(f"verifier.direction must not be zero, got {direction}")
     verifier = Linear(
-        direction=None if direction is None else as_float(direction),
-        angle=None if angle is None else as_float(angle),
-        trained_on=None if trained_on is None else as_float(trained_on),
-        alignment=as_float(alignment),
-        threshold=as_float(threshold),
+        direction=None if direction is None else as_numbers("direction", direction),
+        angle=None if angle is None else as_numbers("angle", angle),
+        trained_on=None if trained_on is None else as_numbers("trained_on", trained_on),
+        alignment=as_numbers("alignment", alignment),
+        threshold=as_numbers("threshold", threshold),
         scattered=scattered,
     )
     return check_fields(verifier, "verifier")

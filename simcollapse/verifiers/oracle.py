@@ -5,7 +5,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
-from simcollapse.checks import as_float, check_fields, check_shape, parameter
+from simcollapse.checks import as_numbers, check_fields, check_shape, parameter
 
 
 @jax.tree_util.register_dataclass
@@ -37,4 +37,4 @@ def oracle(error=0.0) -> Oracle:
         ValueError: an error outside [0, 1].
     """
     check_shape("error", error, ())
-    return check_fields(Oracle(as_float(error)), "verifier")
+    return check_fields(Oracle(as_numbers("error", error)), "verifier")

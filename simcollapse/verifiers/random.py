@@ -5,7 +5,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
-from simcollapse.checks import as_float, check_fields, check_shape, parameter
+from simcollapse.checks import as_numbers, check_fields, check_shape, parameter
 
 
 @jax.tree_util.register_dataclass
@@ -34,4 +34,4 @@ def random(rate) -> Random:
         ValueError: a rate outside (0, 1].
     """
     check_shape("rate", rate, ())
-    return check_fields(Random(as_float(rate)), "verifier")
+    return check_fields(Random(as_numbers("rate", rate)), "verifier")

@@ -36,13 +36,14 @@ TINY = {  # the same dimension where programs can be shared
         4, (200, 400), (10,), (150, 600, 5_000), 60, 4, dim=20, independent_sizes=3, independent_chains=6
     ),
     window: window.Config(chains=60, dims=(10, 100), ratios=(30, 300, 3_000)),
-    readings: readings.Config(chains=8, dim=8, ratios=(10, 100, 1_000), rates=3),
+    readings: readings.Config(chains=8, dim=8, ratios=(20, 100, 1_000), rates=3),
     rounds: rounds.Config(chains=32, dim=8, n_real=24, n_per_round=300, rounds=6),
 }  # fmt: skip
 PICTURES = tuple(FIGURES.values())
 pytestmark = pytest.mark.timeout(300)  # the first test of a picture compiles its programs
 # What so few chains, rows and dimensions cannot show, or show as it is: a limit for many dimensions, off in 8.
 COARSE = {
+    breakdown: ("p* predicts where accuracy crosses 1/2 (R3)",),
     scaling: ("a weak verifier", "past its best size", "the audit"),
     window: ("the width", "… and in d = 10"),
     readings: ("p* predicts",),
@@ -80,6 +81,7 @@ def test_every_picture_is_a_figure_of_its_own_name():
 
 
 @pytest.mark.parametrize("picture", PICTURES)
+@pytest.mark.slow
 def test_files_are_there_and_claims_agree_where_a_tiny_scale_can_tell(ran, picture):
     found = ran.claims(picture)
     for ending in (".png", ".svg", ".nc", "-claims.csv"):
@@ -92,6 +94,7 @@ def test_files_are_there_and_claims_agree_where_a_tiny_scale_can_tell(ran, pictu
 
 
 @pytest.mark.parametrize("picture", PICTURES)
+@pytest.mark.slow
 def test_saved_data_gives_the_same_claims_and_is_complete(ran, picture):
     data = saved(ran, picture)
     again = [claim._replace(picture=picture.NAME) for claim in picture.compare(data)]
@@ -106,6 +109,7 @@ def test_saved_data_gives_the_same_claims_and_is_complete(ran, picture):
 
 
 @pytest.mark.parametrize("picture", PICTURES)
+@pytest.mark.slow
 def test_drawing_computes_nothing_and_gives_the_same_picture(ran, picture, monkeypatch):
     def never(*args, **kwargs):
         raise AssertionError("draw computed something")
@@ -125,6 +129,7 @@ def test_drawing_computes_nothing_and_gives_the_same_picture(ran, picture, monke
     assert image.getvalue() == (ran.folder / f"{picture.NAME}.png").read_bytes()
 
 
+@pytest.mark.slow
 def test_computing_again_gives_the_same_data(ran):
     again = window.compute(dataclasses.replace(TINY[window], seed=3))
     xr.testing.assert_identical(again, saved(ran, window))
@@ -139,10 +144,11 @@ def test_computing_again_gives_the_same_data(ran):
         (scaling, "theory", "the closed form lies on the simulation (R2, logistic"),
         (window, "exact", "the closed form lies on the simulation"),
         (window, "limit_at_u", "rescaled by the window"),
-        (rounds, "accuracy_theory", "the predicted chain"),
+        (rounds, "accuracy_theory", "the predicted chain lies on the simulation (a linear"),
     ],
 )
 @pytest.mark.parametrize("factor", [0.85, 1.15])
+@pytest.mark.slow
 def test_a_wrong_theory_line_is_noticed(ran, picture, line, statement, factor):
     data = saved(ran, picture)
     wrong = data.assign({line: data[line] * factor})
@@ -150,6 +156,16 @@ def test_a_wrong_theory_line_is_noticed(ran, picture, line, statement, factor):
     assert not claim.agrees
 
 
+@pytest.mark.parametrize("factor", [0.5, 1.5])  # these angles are known to 2 degrees of 15
+@pytest.mark.slow
+def test_a_wrong_chain_on_the_mixture_is_noticed(ran, factor):
+    data = saved(ran, rounds)
+    wrong = data.assign(mixture_angle_theory=data["mixture_angle_theory"] * factor)
+    found = [c for c in rounds.compare(wrong) if c.statement.endswith("(Gaussian mixture; many dimensions)")]
+    assert [claim.agrees for claim in found] == [False]
+
+
+@pytest.mark.slow
 def test_claims_that_are_false_fail(ran):
     data = saved(ran, breakdown)
     shifted = data.assign(breakdown=data["breakdown"] - 0.2)
@@ -166,6 +182,7 @@ def test_claims_that_are_false_fail(ran):
     assert not any(claim.agrees for claim in proxies)
 
 
+@pytest.mark.slow
 def test_a_step_passed_off_as_a_slope_fails(ran):
     data = saved(ran, readings)
     swapped = data.assign_coords(reading=["R3", "R2", "R1", "R4"])  # were R1, R4, R3, R2
@@ -180,7 +197,7 @@ def test_predictions_tend_to_the_limits():
         for p, q in ((0.1, 1 / 12), (0.5, 1 / 6), (0.9, 1 / 6)):
             got = predictions.accuracy(reading, p, q, rows=1e9, dim=20)
             want = predictions.limit(reading, np.array([p]), q)[0]
-            np.testing.assert_allclose(got, want, atol=2e-4)  # the step is approached as rows^(-1/2)
+            np.testing.assert_allclose(got, want, atol=5e-4)  # the step is approached as rows^(-1/2)
 
 
 def test_too_few_kept_rows_have_no_prediction():

@@ -18,7 +18,7 @@ WORDS = {
     "R3": "a fixed linear generator and a fixed linear verifier",
     "R4": "a fresh linear generator and verifier for every row",
 }
-BLOCK = 256  # chains of a block in every picture of one round, so that they share compiled programs
+CACHE_BYTES = 2**20  # features of one draw of a block of chains: they should stay in a core's cache
 
 
 def half_space(
@@ -59,13 +59,14 @@ def one_round(
     chains: int,
     seed: int,
     n_real: int | None = None,
-    block_size: int | None = BLOCK,
+    block_size: int | None = None,
     **options: Any,
 ) -> xr.Dataset:
     """Summary of one round of `rows` rows, fitted to the kept ones alone, by the grid's axes under `names`.
 
-    `accuracy` and `accuracy_error`, mean over chains and its standard error, NaN where a chain could not be fitted;
-    `kept`, rows a chain; `p`, `phi`, `psi` and `p_star` from the counts of all chains.
+    Blocks have the same size for equal dimensions, so that pictures and numbers of rows share compiled programs;
+    block_size is another. In the summary: `accuracy` and `accuracy_error`, mean over chains and its standard error,
+    NaN where a chain could not be fitted; `kept`, rows a chain; `p`, `phi`, `psi` and `p_star` from the counts of all chains.
     """
     result = sc.sweep(
         task,
@@ -77,11 +78,16 @@ def one_round(
         rounds=1,
         chains=chains,
         seed=seed,
-        block_size=block_size,
+        block_size=block_size or _block_size(task.dim),
         **options,
     )
     now = result.isel(round=1).rename(dict(zip(over, names, strict=True))).drop_vars([*names, "round"])
     return summary(now)
+
+
+def _block_size(dim: int) -> int:
+    """Chains of a block: a power of 2, at least 8; a draw has 100 rows of float64."""
+    return max(8, 2 ** int(np.log2(CACHE_BYTES / (800 * dim))))
 
 
 def summary(now: xr.Dataset) -> xr.Dataset:
