@@ -116,7 +116,9 @@ def _put(thing, fields, value, path):
         new = _put(old, fields[1:], value, path)
     else:
         new = _like(old, value, {f.name: f for f in dataclasses.fields(thing)}[fields[0]], path)
-    return check_fields(dataclasses.replace(thing, **{fields[0]: new}), path.split(".")[0])
+    return check_fields(
+        dataclasses.replace(thing, **{fields[0]: new}), ".".join(path.split(".")[: -len(fields)])
+    )
 
 
 def _like(old, value, field, path):

@@ -165,7 +165,7 @@ def _crosses(most: xr.Dataset, name: str) -> Claim:
         f"p* predicts where accuracy crosses 1/2 ({name})",
         THEOREM if name == "R1" else DERIVED,
         "crossing minus p*",
-        Estimate(got.value - most.attrs["p_star"], got.error),
+        Estimate(got.value - float(most.attrs["p_star"]), got.error),
         0.0,
         SAME_PLACE,
     )

@@ -66,7 +66,8 @@ def one_round(
 
     Blocks have the same size for equal dimensions, so that pictures and numbers of rows share compiled programs;
     block_size is another. In the summary: `accuracy` and `accuracy_error`, mean over chains and its standard error,
-    NaN where a chain could not be fitted; `kept`, rows a chain; `p`, `phi`, `psi` and `p_star` from the counts of all chains.
+    NaN where a chain could not be fitted; `kept`, rows a chain; `p`, `phi`, `psi` and `p_star` from the counts
+    of all chains.
     """
     result = sc.sweep(
         task,
