@@ -3,6 +3,7 @@
 import dataclasses
 import difflib
 import math
+import reprlib
 from collections.abc import Iterable
 from typing import Any
 
@@ -60,10 +61,7 @@ def check_value(name: str, value: Any, allowed: str) -> None:
         TypeError: `value` is not numeric.
         ValueError: an entry is outside what is allowed (NaN always is).
     """
-    try:
-        array = np.asarray(value, dtype=float)
-    except (TypeError, ValueError):
-        raise TypeError(f"{name} must be a number or an array of numbers, got {value!r}") from None
+    array = numbers(name, value)
     test, words = _ALLOWED[allowed]
     good = test(array)
     if not np.all(good):
@@ -92,8 +90,15 @@ def check_fields(thing: Any, name: str) -> Any:
 
 
 def check_shape(name: str, value: Any, shape: tuple) -> None:
-    """Raise ValueError unless `value` has `shape`; None in `shape` stands for any length."""
-    came = np.shape(value)
+    """Raise ValueError unless `value` has `shape`; None in `shape` stands for any length.
+
+    Raises:
+        TypeError: rows that differ in length, which have no shape.
+    """
+    try:
+        came = np.shape(value)
+    except ValueError:
+        came = numbers(name, value).shape  # says what is wrong
     if len(came) != len(shape) or any(w is not None and w != c for w, c in zip(shape, came, strict=True)):
         wanted = (
             "("
@@ -136,16 +141,26 @@ def nearest(word: str, known: Iterable[str]) -> str:
     return f". Did you mean {close[0]!r}?" if close else ""
 
 
+def numbers(name: str, value: Any) -> np.ndarray:
+    """`value` as an array of float64.
+
+    Raises:
+        TypeError: `value` is not numeric, or its rows differ in length.
+    """
+    try:
+        return np.asarray(value, dtype=float)
+    except (TypeError, ValueError):
+        words = reprlib.repr(value)
+        raise TypeError(f"{name} must be a number or an array of numbers, got {words}") from None
+
+
 def as_numbers(name: str, value: Any) -> jnp.ndarray:
     """`value` as an array of JAX's default float type.
 
     Raises:
-        TypeError: `value` is not numeric.
+        TypeError: `value` is not numeric, or its rows differ in length.
     """
-    try:
-        return as_float(np.asarray(value, dtype=float))
-    except (TypeError, ValueError):
-        raise TypeError(f"{name} must be a number or an array of numbers, got {value!r}") from None
+    return as_float(numbers(name, value))
 
 
 def as_float(value: Any) -> jnp.ndarray:

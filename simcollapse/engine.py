@@ -138,9 +138,7 @@ def sweep(
         words=_descriptions(cells),
         model_dims=getattr(task, "model_dims", {}),
     )
-    devices = list(devices) if devices is not None else jax.local_devices()
-    if not devices:
-        raise ValueError("devices must have at least one device, got none")
+    devices = _devices(devices)
     sizes = [blocks.block_size(p, chains, block_size, memory, devices[0]) for p in programs]
     shapes = blocks.common_shapes(programs)
     collector = results.collector(plan, shapes, memory, max(sizes))
@@ -173,6 +171,16 @@ def sweep(
     )
     results.warn_frozen(dataset, collector.first_frozen())
     return dataset
+
+
+def _devices(given) -> list[Any]:
+    if given is None:
+        return jax.local_devices()
+    if isinstance(given, str) or not all(isinstance(device, jax.Device) for device in given):
+        raise TypeError(f"devices must be a list of JAX devices, such as jax.devices(), got {given!r}")
+    if not given:
+        raise ValueError("devices must have at least one device, got none")
+    return list(given)
 
 
 def settings(devices: list, sizes: list[int]) -> dict[str, Any]:

@@ -33,6 +33,8 @@ def axes_of(choices: dict[str, Any], over: dict[str, Any]) -> dict[str, list]:
         raise TypeError(f"over must be a dict of values by path, got {over!r}")
     axes = {}
     for path, values in over.items():
+        if not isinstance(path, str):
+            raise TypeError(f"over must have paths such as 'verifier.radius' as keys, got {path!r}")
         scalar = isinstance(values, (str, bytes, Mapping)) or getattr(values, "shape", None) == ()
         if scalar or not isinstance(values, Iterable):
             raise TypeError(f"over[{path!r}] must be a list of values, got {values!r}")

@@ -19,6 +19,11 @@ def as_verifier(verifier: Any, task: Any) -> Any:
         if verifier != "none":
             raise ValueError(f"verifier {verifier!r} has arguments; make it with simcollapse.{verifier}(...)")
         return verifiers.none()
+    maker = getattr(verifier, "__name__", "")
+    if isinstance(verifier, type) or (maker and verifier is verifiers.KNOWN.get(maker)):
+        raise TypeError(
+            f"verifier must be a verifier such as knowledge_ball(...), got {maker} itself; call it"
+        )
     if not (
         hasattr(verifier, "init") and any(hasattr(verifier, how) for how in ("accept", "chance", "score"))
     ):
@@ -79,7 +84,7 @@ def repr_short(thing) -> str:
 
 def check_kinds(task, workflow) -> None:
     """Raise TypeError unless `task` and `workflow` are what their names say."""
-    if not hasattr(task, "generate"):
+    if isinstance(task, type) or not hasattr(task, "generate"):
         raise TypeError(f"task must be a task such as linear_regression(...), got {task!r}")
-    if not hasattr(workflow, "training"):
+    if isinstance(workflow, type) or not hasattr(workflow, "training"):
         raise TypeError(f"workflow must be a workflow such as replace(), got {workflow!r}")

@@ -1,5 +1,6 @@
 """From blocks to labelled results: whole chains, or moments and quantiles streamed over them."""
 
+import inspect
 import math
 import os
 import warnings
@@ -11,6 +12,7 @@ import numpy as np
 import xarray as xr
 
 from simcollapse import chain, grid
+from simcollapse.checks import check_whole
 from simcollapse.streaming import QUANTILE_ERROR, STREAM_BYTES, Stream
 
 RATES = ("acceptance_rate", "phi", "psi", "p", "p_star")
@@ -36,14 +38,14 @@ class Memory:
     """Memory that a block and a result may take."""
 
     def __init__(self, block_bytes: int | None):
-        self._block_bytes = block_bytes
+        self._block_bytes = None if block_bytes is None else check_whole("memory_bytes", block_bytes, 1)
         pages, page = os.sysconf("SC_PHYS_PAGES"), os.sysconf("SC_PAGE_SIZE")
         self.host_bytes = pages * page
 
     def device_bytes(self, device) -> int:
         """Bytes that one block may take on `device`."""
         if self._block_bytes is not None:
-            return int(self._block_bytes)
+            return self._block_bytes
         if device.platform == "cpu":
             return int(CPU_SHARE * self.host_bytes)
         return int(CPU_SHARE * (device.memory_stats() or {}).get("bytes_limit", 8 * 2**30))
@@ -261,8 +263,17 @@ def warn_frozen(dataset: xr.Dataset, first: dict[str, Any] | None) -> None:
         dataset.attrs["first_frozen"] = words
         total = dataset.attrs["chains"] * int(np.prod([len(dataset[a]) for a in dataset.attrs["axes"]]))
         warnings.warn(
-            f"{count} of {total} chains froze (first: {words}); see `alive` and `reason`", stacklevel=3
+            f"{count} of {total} chains froze (first: {words}); see `alive` and `reason`",
+            stacklevel=_calls_inside(),
         )
+
+
+def _calls_inside() -> int:
+    """The stack level of the first caller outside this package, for a warning to name its line."""
+    frame, level = inspect.currentframe(), 0
+    while frame is not None and frame.f_globals.get("__name__", "").startswith("simcollapse."):
+        frame, level = frame.f_back, level + 1
+    return level
 
 
 def _stopped(plan, cell, number, alive, reason) -> dict[str, Any]:

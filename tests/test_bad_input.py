@@ -144,6 +144,20 @@ BAD_KINDS = [
     (lambda: run(verifier=3), "verifier must be a verifier or a function"),
     (lambda: run(chains="many"), "chains must be a whole number, got 'many'"),
     (lambda: grid({"verifier.radius": ["wide"]}), "verifier.radius must be a number"),
+    (lambda: grid({3: [1]}), "over must have paths such as 'verifier.radius' as keys, got 3"),
+    (lambda: sc.linear_regression(2, noise="a"), "noise must be a number or an array of numbers, got 'a'"),
+    (lambda: sc.linear_regression([[1.0], [1.0, 2.0]]), "truth must be a number or an array of numbers"),
+    (lambda: sc.knowledge_ball([[1.0], [1.0, 2.0]], radius=1), "center must be a number or an array of num"),
+    (
+        lambda: sc.linear_regression(1, design="fixed", rows="a"),
+        "rows must be a number or an array of number",
+    ),
+    (lambda: sc.LinearRegression.from_data([[1.0, 2.0], [1.0]], [1.0, 2.0]), "X must be .* array of numbers"),
+    (lambda: run(memory_bytes="1G"), "memory_bytes must be a whole number, got '1G'"),
+    (lambda: run(devices="cpu"), "devices must be a list of JAX devices, .* got 'cpu'"),
+    (lambda: run(verifier=sc.knowledge_ball), "got knowledge_ball itself; call it"),
+    (lambda: run(workflow=sc.replace), "workflow must be a workflow such as replace"),
+    (lambda: run(task=sc.LinearRegression), "task must be a task such as linear_regression"),
 ]
 
 
@@ -179,7 +193,7 @@ def test_nothing_kept_freezes_the_chain_and_is_flagged():
     ball = sc.knowledge_ball(bias=1000.0, radius=1.0)
     with pytest.warns(
         UserWarning, match=r"4 of 8 chains froze \(first: verifier.bias=1000.0, chain 0, round 1: nothing"
-    ):
+    ) as warned:
         result = sc.sweep(
             task,
             ball,
@@ -191,6 +205,7 @@ def test_nothing_kept_freezes_the_chain_and_is_flagged():
             chains=4,
             seed=0,
         )
+    assert warned[0].filename == __file__  # the caller's line, not one of ours
     fine, frozen = result.isel({"verifier.bias": 0}), result.isel({"verifier.bias": 1})
     assert fine.alive.all()
     assert result.attrs["num_frozen"] == 4

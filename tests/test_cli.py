@@ -14,6 +14,8 @@ import xarray as xr
 from simcollapse import bench, reproduce, theorems
 from simcollapse.cli import TRACEBACK, main
 from simcollapse.cli.commands import COMMANDS
+from simcollapse.reproduce import claims
+from simcollapse.reproduce.estimates import Estimate
 
 PLAN = ["plan", "--dim", "4", "--noise", "1", "--n-real", "50", "--n-per-round", "200"]
 BALL = ["--radius", "1.5", "--bias", "0.3"]
@@ -188,21 +190,24 @@ def test_simulate_counts_frozen_chains_and_says_why(capsys):
     assert last[0] == "2" and last[-1] == "20"
 
 
-def test_reproduce_prints_disagreements_and_still_ends_with_zero(capsys, monkeypatch, tmp_path):
-    asked = {}
+def test_reproduce_prints_what_is_not_confirmed_and_ends_with_one(capsys, monkeypatch, tmp_path):
+    asked, rise = {}, claims.above("it rises", "", "height", Estimate(2.0, 0.1), 1.0)
+    fall = claims.below("it falls", "", "height", Estimate(2.0, 0.1), 1.0)
+    hardly = claims.below("it hardly falls", "", "height", Estimate(1.1, 0.1), 1.0)
+    found = [rise, fall, hardly]
 
     def run(name, **options):
         asked.update(options, name=name)
-        return [Claim("it rises", True), Claim("it falls", False)]
-
-    class Claim:
-        def __init__(self, statement, agrees):
-            self.statement, self.agrees = statement, agrees
+        return found
 
     monkeypatch.setattr(reproduce, "run", run)
-    assert main(["reproduce", "all", "--scale", "small", "--out", str(tmp_path), "--seed", "7"]) == 0
+    assert main(["reproduce", "all", "--scale", "small", "--out", str(tmp_path), "--seed", "7"]) == 1
     printed = capsys.readouterr().out
-    assert "1 of 2 claims disagree" in printed and "- it falls" in printed and "it rises" not in printed
+    assert "2 of 3 claims are not confirmed" in printed and "it rises" not in printed
+    assert "- NO: it falls" in printed and "- unclear: it hardly falls" in printed
+    found = [rise]
+    assert main(["reproduce", "all"]) == 0 and capsys.readouterr().out == ""
+    main(["reproduce", "all", "--scale", "small", "--out", str(tmp_path), "--seed", "7"])
     assert (asked["name"], asked["scale"], asked["out"], asked["seed"]) == ("all", "small", tmp_path, 7)
 
 

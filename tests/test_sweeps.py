@@ -84,6 +84,7 @@ def test_generators_ranges_and_arrays_are_axes():
     assert result.attrs["over"] == ["verifier.radius: (0.3, 0.6)", "n_per_round: (40, 50)"]
 
 
+@pytest.mark.slow
 def test_a_flag_is_an_axis():
     result = sweep({"task.estimate_noise": [False, True]})
     assert (result.log_noise.isel({"task.estimate_noise": 0}) == np.log(0.5)).all()
@@ -177,6 +178,7 @@ def test_a_grid_too_large_to_be_listed_says_so():
         sweep({"verifier.radius": axis, "task.noise": axis}, record="summary")
 
 
+@pytest.mark.slow
 def test_numpy_random_verifiers_draw_anew_and_lists_are_masks():
     """A verifier on the host gets a generator of its own for every chain and chunk; a list is as good as an array."""
 

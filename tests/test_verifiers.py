@@ -11,6 +11,7 @@ SIZES = {"n_real": 60, "n_per_round": 60, "rounds": 2, "seed": 2}
 TASK = sc.linear_regression([1.0, -1.0])
 
 
+@pytest.mark.slow
 def test_infinite_radius_is_no_verifier():
     everything = sc.knowledge_ball([5.0, 5.0], radius=float("inf"))
     for options in ({}, {"rejected": "resample"}, {"fixed": "kept"}):

@@ -7,7 +7,7 @@ from tests.helpers import assert_proportion
 SIZES = {"n_real": 30, "n_per_round": 30, "rounds": 3, "seed": 4}
 
 
-@pytest.mark.parametrize("design", ["gaussian", "orthogonal"])
+@pytest.mark.parametrize("design", [pytest.param("gaussian", marks=pytest.mark.slow), "orthogonal"])
 def test_subsample_with_room_for_all_is_accumulate(design):
     task = sc.linear_regression([1.0, -1.0], design=design)
     ball = sc.knowledge_ball(bias=0.2, radius=0.6, slack=0.3)

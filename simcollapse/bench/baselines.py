@@ -69,6 +69,13 @@ def one_at_a_time(
     return out
 
 
+LOOPS = {
+    "loop": one_at_a_time,
+    "loop_gram": functools.partial(one_at_a_time, fit=pseudo_inverse_gram),
+    "loop_solve": functools.partial(one_at_a_time, fit=solve),
+}
+
+
 def vectorised(case: Case, chains: int, rng: np.random.Generator, block: int) -> Outcome:
     """C chains, `block` of them at a time as arrays with a chain axis."""
     blocks = [_block(case, min(block, chains - begin), rng) for begin in range(0, chains, block)]

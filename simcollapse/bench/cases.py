@@ -26,6 +26,9 @@ class Case:
     n: int  # N, rows generated in each round, and real rows of round 0
     verified: bool = True
 
+    uniforms = 0  # a round tosses no coins
+    metric = "squared_error"  # of which `chains_for_error` is told
+
     @property
     def rounds(self) -> int:
         """K; a chain has K + 1 rounds, since round 0 draws and fits as well."""

@@ -14,17 +14,21 @@ import numpy as np
 
 from simcollapse import keys
 from simcollapse.bench.cases import Case
+from simcollapse.bench.mixtures import MixtureCase
 from simcollapse.bench.timing import Action, fastest
 
 CPU_BATCH_BYTES = (2**18, 2**20, 2**22, 2**24)  # of the numbers of one call
 GPU_BATCH_BYTES = (2**24, 2**27, 2**30)
 
 
-def best(case: Case, target_s: float) -> tuple[int, int]:
+def best(case: Case | MixtureCase, target_s: float) -> tuple[int, int]:
     """Chains of one call and calls at a time with which the numbers of `case` are drawn fastest."""
     cpu = jax.local_devices()[0].platform == "cpu"
     itemsize = jnp.zeros(()).dtype.itemsize
-    sizes = {max(1, b // (itemsize * case.normals)) for b in (CPU_BATCH_BYTES if cpu else GPU_BATCH_BYTES)}
+    sizes = {
+        max(1, b // (itemsize * (case.normals + case.uniforms)))
+        for b in (CPU_BATCH_BYTES if cpu else GPU_BATCH_BYTES)
+    }
     candidates = {
         (batch, at_once): action(case, batch, at_once, max(2 * at_once, 2))
         for batch in sorted(sizes)
@@ -33,10 +37,10 @@ def best(case: Case, target_s: float) -> tuple[int, int]:
     return fastest(candidates, target_s)
 
 
-def action(case: Case, batch: int, at_once: int, calls: int) -> Action:
+def action(case: Case | MixtureCase, batch: int, at_once: int, calls: int) -> Action:
     """`calls` calls of the limit program for `batch` chain-rounds each, `at_once` of them at a time."""
-    draw = _program(case.n, case.dim, case.design, batch)
-    fixed = () if case.design == "gaussian" else _fixed(case.n, case.dim)
+    draw = _program(case, batch)
+    fixed = _fixed(case) if case.design == "fixed" else ()
     root = keys.root(0)
     ordered = jax.local_devices()[0].platform != "cpu"  # one queue, so that the last result comes last
 
@@ -56,15 +60,19 @@ def action(case: Case, batch: int, at_once: int, calls: int) -> Action:
 
 
 @functools.lru_cache(maxsize=32)
-def _program(n: int, dim: int, design: str, batch: int):
+def _program(case: Case | MixtureCase, batch: int):
     """The numbers of `batch` chain-rounds, stored; on a fixed design the products that are made of them as well."""
-    normals = Case(design, dim, n).normals
+    dim = case.dim
 
     def draw(root, number):
-        return jax.random.normal(jax.random.fold_in(root, number), (batch, normals), dtype=float)
+        key = jax.random.fold_in(root, number)
+        normals = jax.random.normal(key, (batch, case.normals), dtype=float)
+        if not case.uniforms:
+            return normals
+        return normals, jax.random.uniform(jax.random.fold_in(key, 0), (batch, case.uniforms), dtype=float)
 
     stored = jax.jit(draw)
-    if design == "gaussian":
+    if case.design != "fixed":
         return stored
 
     @jax.jit
@@ -76,10 +84,10 @@ def _program(n: int, dim: int, design: str, batch: int):
 
 
 @functools.lru_cache(maxsize=2)
-def _fixed(n: int, dim: int) -> tuple[jax.Array, jax.Array]:
+def _fixed(case: Case | MixtureCase) -> tuple[jax.Array, jax.Array]:
     """Rows (N, D) and products of pairs of covariates (N, D (D + 1) / 2)."""
-    design: Any = Case("fixed", dim, n).task().design
-    return design.rows, design.products
+    task: Any = case.task()
+    return task.design.rows, task.design.products
 
 
 @functools.lru_cache(maxsize=4)

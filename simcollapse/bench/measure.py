@@ -7,16 +7,17 @@ from typing import Any
 import numpy as np
 import threadpoolctl
 
-from simcollapse.bench import baselines, limit, programs, timing
+from simcollapse.bench import baselines, limit, mixtures, programs, timing
 from simcollapse.bench.cases import Case
+from simcollapse.bench.mixtures import MixtureCase
 from simcollapse.bench.scale import Scale
 from simcollapse.bench.timing import Action
 
 LARGE_N = 1000  # rows of a round from which a law is compared with drawing every row
-RELATIVE_ERROR = 0.01  # standard error to reach, as a share of the mean squared error
+RELATIVE_ERROR = 0.01  # standard error to reach, as a share of the mean of the case's metric
 
 
-def sample_level(case: Case, scale: Scale) -> dict[str, Any]:
+def sample_level(case: Case | MixtureCase, scale: Scale) -> dict[str, Any]:
     """The engine with every row drawn, against plain NumPy and against the limit of its random numbers."""
     programs.forget()
     engine, compiled, row = engine_action(case, scale, "sample")
@@ -28,8 +29,8 @@ def sample_level(case: Case, scale: Scale) -> dict[str, Any]:
     return timed(row, actions, compiled, scale) | {"limit_batch": batch, "limit_at_once": at_once}
 
 
-def exact_in_law(case: Case, scale: Scale) -> dict[str, Any]:
-    """The engine with sums drawn directly (no verifier), against plain NumPy and, for large N, its own sample level."""
+def exact_in_law(case: Case | MixtureCase, scale: Scale) -> dict[str, Any]:
+    """The engine with sums drawn directly, against plain NumPy and, for large N, its own sample level."""
     programs.forget()
     law, compiled, row = engine_action(case, scale, "law")
     actions = {"engine": law, **numpy_actions(case, scale)}
@@ -40,7 +41,12 @@ def exact_in_law(case: Case, scale: Scale) -> dict[str, Any]:
     return timed(row, actions, compiled, scale)
 
 
-def engine_action(case: Case, scale: Scale, engine: str) -> tuple[Action, dict, dict[str, Any]]:
+def mixture(case: MixtureCase, scale: Scale) -> list[dict[str, Any]]:
+    """Classification: a row for the engine with every row drawn, and one for the engine exact in law."""
+    return [sample_level(case, scale), exact_in_law(case, scale)]
+
+
+def engine_action(case: Case | MixtureCase, scale: Scale, engine: str) -> tuple[Action, dict, dict[str, Any]]:
     """The engine's run of wanted length, the programs it uses, and the start of the case's row of results.
 
     The block size is the one that the engine chooses for a large experiment; a run is two blocks or more.
@@ -59,7 +65,7 @@ def engine_action(case: Case, scale: Scale, engine: str) -> tuple[Action, dict, 
     guess = 2 * block_size * scale.engine_run_s / later_s
     action = timing.sized(make, guess, scale.engine_run_s, 2 * block_size)
     call_s = min(timing.seconds(make(1).run) for _ in range(3))
-    error = result["squared_error"].values[:, -1]
+    error = result[case.metric].values[:, -1]
     return (
         action,
         compiled,
@@ -75,7 +81,7 @@ def engine_action(case: Case, scale: Scale, engine: str) -> tuple[Action, dict, 
             "block_size": block_size,
             "call_s": call_s,
             "acceptance_rate": float(np.nanmean(result["acceptance_rate"].values[:, 1:])),
-            "mean_squared_error": float(error.mean()),
+            f"mean_{case.metric}": float(error.mean()),
             "relative_error": RELATIVE_ERROR,
             "chains_for_error": float((error.std(ddof=1) / (RELATIVE_ERROR * error.mean())) ** 2),
             "compile": programs.compile_cost(compiled)
@@ -84,31 +90,29 @@ def engine_action(case: Case, scale: Scale, engine: str) -> tuple[Action, dict, 
     )
 
 
-def numpy_actions(case: Case, scale: Scale) -> dict[str, Action]:
-    """The plain loop with each fit, and the vectorised program in its best block size."""
+def numpy_actions(case: Case | MixtureCase, scale: Scale) -> dict[str, Action]:
+    """The plain loops, and the vectorised program in its best block size."""
     rounds = case.rounds + 1
+    numpy: Any = mixtures if isinstance(case, MixtureCase) else baselines
 
-    def loop(fit):
+    def loop(run):
         def make(chains):
             rng = np.random.default_rng(0)
-            return Action(lambda: baselines.one_at_a_time(case, chains, rng, fit), chains * rounds, chains)
+            return Action(lambda: run(case, chains, rng), chains * rounds, chains)
 
         return _with_best_blas(timing.sized(make, 1, scale.run_s), scale)
 
     def vectorised(block):
         def make(blocks):
             rng = np.random.default_rng(0)
-            run = functools.partial(baselines.vectorised, case, block * blocks, rng, block)
+            run = functools.partial(numpy.vectorised, case, block * blocks, rng, block)
             return Action(run, block * blocks * rounds, block * blocks)
 
         return make
 
-    candidates = {block: vectorised(block)(1) for block in baselines.block_sizes(case)}
+    candidates = {block: vectorised(block)(1) for block in numpy.block_sizes(case)}
     block = timing.fastest(candidates, scale.run_s)
-    return {
-        "loop": loop(baselines.pseudo_inverse),
-        "loop_gram": loop(baselines.pseudo_inverse_gram),
-        "loop_solve": loop(baselines.solve),
+    return {name: loop(run) for name, run in numpy.LOOPS.items()} | {
         "vectorised": _with_best_blas(timing.sized(vectorised(block), 1, scale.run_s), scale),
     }
 

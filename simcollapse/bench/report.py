@@ -41,6 +41,7 @@ def collect(
         "skipped": skipped,
         "sample": [],
         "law": [],
+        "mixture": [],
         "block_sizes": [],
         "devices": [],
     }
@@ -51,12 +52,16 @@ def collect(
     parts += [
         ("law", f"exact in law: {c.name}", functools.partial(measure.exact_in_law, c)) for c in law_cases
     ]
+    parts += [
+        ("mixture", f"classification: {c.name}", functools.partial(measure.mixture, c))
+        for c in scale.mixtures
+    ]
     parts += [("block_sizes", "block sizes", sweeps.block_sizes), ("devices", "devices", sweeps.devices)]
     for name, words, measured in parts:
         say(words)
         made = measured(scale)
         report[name] += made if isinstance(made, list) else [made]
-        report["targets"] = targets.judged(report["sample"], report["law"], report["block_sizes"])
+        report["targets"] = targets.judged(report)
         report["memory"] = {
             "peak_process_bytes": peak_process_bytes(),
             "peak_device_bytes": programs.peak_device_bytes(),

@@ -5,6 +5,7 @@ import dataclasses
 import jax
 
 from simcollapse.bench.cases import Case
+from simcollapse.bench.mixtures import MixtureCase
 from simcollapse.bench.timing import LEAST_REPEATS
 
 GPU_BLOCKS = 16
@@ -21,6 +22,7 @@ class Scale:
     law_dims: tuple[int, ...]
     law_ns: tuple[int, ...]
     law_designs: tuple[str, ...]
+    mixtures: tuple[MixtureCase, ...]
     run_s: float  # of one run of a baseline or of the limit
     engine_run_s: float  # of one run of the engine; longer, since a call has a fixed cost
     repeats: int = LEAST_REPEATS
@@ -47,6 +49,7 @@ FULL = Scale(
     law_dims=(1, 10, 100),
     law_ns=(100, 1000),
     law_designs=("gaussian", "fixed"),
+    mixtures=(MixtureCase(10, 100), MixtureCase(10, 1000)),
     run_s=0.1,
     engine_run_s=0.5,
     block_sizes=(
@@ -64,6 +67,7 @@ QUICK = Scale(
     law_dims=(10,),
     law_ns=(1000,),
     law_designs=("gaussian",),
+    mixtures=(MixtureCase(10, 1000),),
     run_s=0.05,
     engine_run_s=0.3,
 )

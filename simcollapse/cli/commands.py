@@ -96,12 +96,16 @@ class PipelineOptions(DataOptions):
 
     def description(self) -> dict[str, Any]:
         """As `simcollapse.planning.describe` takes it."""
-        from simcollapse.cli.tables import read
-
         names = ("dim", "noise", "n_real", "radius", "slack", "trained_on", "workflow", "subsample", "design")
         described = {name: getattr(self, name) for name in (*names, "rejected", "rounds")}
         bias = None if not self.bias else self.bias[0] if len(self.bias) == 1 else self.bias
-        table = read(**self.given(), standardise=self.standardise)
+        from simcollapse import data as tables
+
+        table = tables.chosen_table(**self.given())
+        if self.standardise:
+            if table is None:
+                raise ValueError("standardise goes with data, got it without")
+            table = tables.standardise(table)
         return described | {"bias": bias, "n_per_round": self._schedule(), "table": table}
 
     def _schedule(self) -> Any:
@@ -204,7 +208,7 @@ class Simulate(PipelineOptions):
 
 @dataclasses.dataclass(kw_only=True)
 class Reproduce(DataOptions):
-    """Compute a published figure again and compare it with its claims."""
+    """Compute a published figure again and compare it with its claims; exit code 1 if one is not confirmed."""
 
     float64: ClassVar[bool] = True
     name: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="NAME")]
@@ -220,12 +224,14 @@ class Reproduce(DataOptions):
         from simcollapse import reproduce
 
         claims = reproduce.run(self.name, scale=self.scale, out=self.out, seed=self.seed, **self.given())
-        wrong = [claim for claim in claims if not claim.agrees]
-        if wrong:
-            print(f"{len(wrong)} of {len(claims)} claims disagree with what was measured:")
-            for claim in wrong:
-                print(f"- {claim.statement}")
-        return 0
+        failing = [claim for claim in claims if not claim.agrees]
+        if failing:
+            print(
+                f"{len(failing)} of {len(claims)} claims are not confirmed (unclear: too few chains to tell):"
+            )
+            for claim in failing:
+                print(f"- {claim.verdict}: {claim.statement}")
+        return 1 if failing else 0
 
 
 @dataclasses.dataclass(kw_only=True)

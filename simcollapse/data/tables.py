@@ -80,6 +80,37 @@ def read_table(
     )
 
 
+def chosen_table(
+    data: str | Path | None,
+    *,
+    target: str | None = None,
+    columns: Sequence[str] | None = None,
+    drop_missing: bool = False,
+) -> Table | None:
+    """The bundled table or the file that `data` names; None without `data`. Else as `read_table`.
+
+    Raises:
+        ValueError: options that do not go together, an unknown column or bundled table, a broken file.
+        FileNotFoundError: no such file.
+    """
+    of_a_file = {"target": target, "columns": columns, "drop_missing": drop_missing}
+    given = [f"{name}={value!r}" for name, value in of_a_file.items() if value]
+    if data is None:
+        if given:
+            raise ValueError(f"{given[0].split('=')[0]} goes with data, got {given[0]} without it")
+        return None
+    if str(data) in KNOWN and not Path(data).is_file():
+        if given:
+            raise ValueError(
+                f"{given[0].split('=')[0]} belongs to a file, and {str(data)!r} is a bundled table"
+            )
+        return load_table(str(data))
+    if target is None:
+        hint = nearest(str(data), KNOWN)
+        raise ValueError(f"data {str(data)!r} needs target, the column to predict{hint}")
+    return read_table(data, target=target, columns=columns, drop_missing=drop_missing)
+
+
 def standardise(table: Table) -> Table:
     """`table` with each covariate shifted to mean 0 and scaled to standard deviation 1 (divisor N).
 
@@ -162,6 +193,6 @@ def _complete(
         row = int(rows.argmax())
         raise ValueError(
             f"column {names[int(missing[row].argmax())]!r} of {file.name} has no value in row {row + 1} "
-            f"({rows.sum()} of {len(rows)} rows lack one); give drop_missing=True to leave such rows out"
+            f"({rows.sum()} of {len(rows)} rows lack one); with drop_missing such rows are left out"
         )
     return numbers[~rows], f" ({rows.sum()} of {len(rows)} left out for a missing value)"

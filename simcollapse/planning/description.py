@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from simcollapse import schedules, workflows
-from simcollapse.checks import check_choice, check_shape, check_value, check_whole
+from simcollapse.checks import check_choice, check_shape, check_value, check_whole, numbers
 from simcollapse.planning.pipeline import Pipeline, Population
 
 
@@ -109,7 +109,7 @@ def _number(name, value, allowed):
 
 def _population(table) -> tuple[Population, float]:
     """The population of a table, and its residual standard deviation."""
-    x, y = np.asarray(table.X, dtype=float), np.asarray(table.y, dtype=float)
+    x, y = numbers("X", table.X), numbers("y", table.y)
     check_shape("X", x, (None, None))
     check_shape("y", y, (len(x),))
     check_value("X", x, "finite")
@@ -167,6 +167,7 @@ def _center(described: Pipeline, bias, trained_on, least) -> dict[str, Any]:
     if np.ndim(bias) == 0:
         _number("bias", bias, "nonnegative")
         return {"bias": float(bias)}
-    check_shape("bias", bias, (described.dim,))
-    check_value("bias", bias, "finite")
-    return {"bias": np.asarray(bias, dtype=float)}
+    vector = numbers("bias", bias)
+    check_shape("bias", vector, (described.dim,))
+    check_value("bias", vector, "finite")
+    return {"bias": vector}

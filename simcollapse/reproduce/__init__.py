@@ -1,7 +1,8 @@
 """Published figures, computed again: config → simulate → compare with theory and with the claim → draw.
 
 A figure is one or more pictures, each a module with `SCALES` (its configurations), `compute(config)`,
-`compare(data)` and `draw(data)`; `draw` computes nothing, so a picture can be redrawn from its saved data.
+`compare(data)` and `draw(data)`; `draw` computes nothing, so a picture can be redrawn from its saved data. One that
+reads real data may have `check(config)`, which raises ValueError for data that it cannot use.
 `KNOWN` lists the figures. A new one is a new module and a row there.
 """
 
@@ -16,7 +17,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 from simcollapse.checks import check_choice, check_whole
-from simcollapse.data import Table, read_table
+from simcollapse.data import chosen_table
 from simcollapse.reproduce import report, style
 from simcollapse.reproduce.claims import Claim
 from simcollapse.reproduce.feng import breakdown, readings, rounds, scaling, window
@@ -76,7 +77,8 @@ def run(
         scale: "quick", "small" or "paper".
         out: folder for PNG, SVG, NetCDF and the claims as CSV; made if absent.
         data: CSV or Parquet file to use in place of the embedded real data, with its response `target`;
-            covariates are `columns`, or all others. drop_missing leaves out rows without a value.
+            covariates are `columns`, or all others. drop_missing leaves out rows without a value. Or the name of
+            a bundled table.
         seed: root of all random numbers.
 
     Raises:
@@ -87,12 +89,15 @@ def run(
     check_choice("scale", scale, SCALE_NAMES)
     seed = check_whole("seed", seed, 0)
     pictures = [p for figure in (KNOWN if name == "all" else [name]) for p in KNOWN[figure]]
-    table = _user_table(data, target, columns, drop_missing)
+    table = chosen_table(data, target=target, columns=columns, drop_missing=drop_missing)
     configs = [dataclasses.replace(picture.SCALES[scale], seed=seed) for picture in pictures]
     if table is not None:
         if not any(hasattr(config, "table") for config in configs):
             raise ValueError(f"data is given, but {name!r} reads no real data")
         configs = [dataclasses.replace(c, table=table) if hasattr(c, "table") else c for c in configs]
+    for picture, config in zip(pictures, configs, strict=True):
+        if hasattr(picture, "check"):  # before hours are spent on other pictures
+            picture.check(config)
 
     folder, console, started = Path(out), report.console(), time.perf_counter()
     folder.mkdir(parents=True, exist_ok=True)
@@ -108,20 +113,6 @@ def run(
         f"{time.perf_counter() - started:.0f} s; pictures and data in {folder}"
     )
     return claims
-
-
-def _user_table(
-    data: Any, target: str | None, columns: Sequence[str] | None, drop_missing: bool
-) -> Table | None:
-    """The user's own table, read before anything is computed, or None."""
-    if data is not None:
-        if target is None:
-            raise ValueError(f"data needs target, the column to predict, got data={str(data)!r} alone")
-        return read_table(data, target=target, columns=columns, drop_missing=drop_missing)
-    for option, value in (("target", target), ("columns", columns), ("drop_missing", drop_missing)):
-        if value:
-            raise ValueError(f"{option} belongs to data, got {option}={value!r} without it")
-    return None
 
 
 def _one(picture: Any, config: Any, folder: Path, console: Any) -> list[Claim]:

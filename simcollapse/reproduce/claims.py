@@ -27,22 +27,30 @@ class Claim(NamedTuple):
     agrees: bool
     value: float
     error: float  # one standard error, NaN where the value has none
+    unclear: bool = False  # it does not agree, but the standard error is too large to say that it is false
+
+    @property
+    def verdict(self) -> str:
+        """yes, NO or unclear."""
+        return "yes" if self.agrees else "unclear" if self.unclear else "NO"
 
 
 def below(
     statement: str, source: str, quantity: str, got: Estimate, limit: float, *, percent: bool = False
 ) -> Claim:
     """The quantity is below `limit`, by more than `SURE` standard errors."""
-    agrees = got.value + SURE * got.error < limit
-    return _claim(statement, source, quantity, got, f"below {_number(limit, percent)}", agrees, percent)
+    agrees, unclear = got.value + SURE * got.error < limit, got.value - SURE * got.error < limit
+    wanted = f"below {_number(limit, percent)}"
+    return _claim(statement, source, quantity, got, wanted, agrees, percent, unclear)
 
 
 def above(
     statement: str, source: str, quantity: str, got: Estimate, limit: float, *, percent: bool = False
 ) -> Claim:
     """The quantity is above `limit`, by more than `SURE` standard errors."""
-    agrees = got.value - SURE * got.error > limit
-    return _claim(statement, source, quantity, got, f"above {_number(limit, percent)}", agrees, percent)
+    agrees, unclear = got.value - SURE * got.error > limit, got.value + SURE * got.error > limit
+    wanted = f"above {_number(limit, percent)}"
+    return _claim(statement, source, quantity, got, wanted, agrees, percent, unclear)
 
 
 def never_above(
@@ -73,9 +81,10 @@ def within(
     percent: bool = False,
 ) -> Claim:
     """The quantity lies within `tolerance` of `target` with its two standard errors: too few chains fail too."""
-    agrees = abs(got.value - target) + 2 * got.error <= tolerance
+    off = abs(got.value - target)
+    agrees, unclear = off + 2 * got.error <= tolerance, off - SURE * got.error <= tolerance
     wanted = f"{_number(target, percent)} to within {_number(tolerance, percent)}"
-    return _claim(statement, source, quantity, got, wanted, agrees, percent)
+    return _claim(statement, source, quantity, got, wanted, agrees, percent, unclear)
 
 
 def largest_z(statement: str, source: str, what: str, z: float, comparisons: int) -> Claim:
@@ -99,9 +108,10 @@ def z_limit(comparisons: int) -> float:
     return float(stats.norm.isf(FALSE_ALARM / (2 * comparisons)))
 
 
-def _claim(statement, source, quantity, got, wanted, agrees, percent):
+def _claim(statement, source, quantity, got, wanted, agrees, percent, unclear=False):
     measured = f"{quantity} = {with_error(got, percent=percent)}"
-    return Claim("", statement, source, measured, wanted, bool(agrees), got.value, got.error)
+    unclear = bool(unclear and not agrees)
+    return Claim("", statement, source, measured, wanted, bool(agrees), got.value, got.error, unclear)
 
 
 def with_error(got: Estimate, *, percent: bool = False) -> str:
@@ -146,7 +156,9 @@ def rank_correlation(
     value, low, high = spearman(x, y)
     measured = f"Spearman correlation over {what} = {value:.3f}, 95 % interval {low:.3f} to {high:.3f}"
     wanted = f"interval above {least:g}"
-    return Claim("", statement, source, measured, wanted, bool(low > least), value, float("nan"))
+    agrees = bool(low > least)
+    unclear = bool(high > least) and not agrees
+    return Claim("", statement, source, measured, wanted, agrees, value, float("nan"), unclear)
 
 
 def spearman(x: np.ndarray, y: np.ndarray) -> tuple[float, float, float]:

@@ -14,6 +14,7 @@ from rich.markup import escape
 from simcollapse.reproduce import style
 from simcollapse.reproduce.claims import Claim
 
+COLORS = {"yes": "green", "NO": "bold red", "unclear": "yellow"}
 PLAIN_WIDTH = 130  # of the table where the output is not a terminal
 
 
@@ -53,13 +54,12 @@ def print_claims(title: str, claims: Sequence[Claim], console: rich.console.Cons
     table.add_column("asked", ratio=2)
     table.add_column("agrees?", no_wrap=True)
     for claim in claims:
-        verdict = "[green]yes[/green]" if claim.agrees else "[bold red]NO[/bold red]"
         words = escape(claim.statement), escape(claim.source)
         table.add_row(
             f"{words[0]} [dim]{words[1]}[/dim]",
             escape(claim.measured),
             escape(claim.wanted),
-            verdict,
+            f"[{COLORS[claim.verdict]}]{claim.verdict}[/]",
         )
     console.print(table)
 

@@ -5,7 +5,7 @@ import dataclasses
 import jax
 import numpy as np
 
-from simcollapse.checks import as_float, check_shape, check_value
+from simcollapse.checks import as_float, check_shape, check_value, numbers
 from simcollapse.linalg import BLOCK as WRITTEN_OUT
 from simcollapse.tasks.rules import sign
 
@@ -75,7 +75,7 @@ def check_covariance(covariance, dim: int) -> Covariance:
     """
     if covariance is None:
         return Covariance(None, None)
-    covariance = np.asarray(covariance, dtype=float)
+    covariance = numbers("covariance", covariance)
     check_value("covariance", covariance, "finite")
     if covariance.ndim < 2:
         check_value("covariance", covariance, "positive")

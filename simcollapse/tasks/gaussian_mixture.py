@@ -22,6 +22,7 @@ from simcollapse.checks import (
     check_value,
     check_whole,
     choice,
+    numbers,
     option,
     parameter,
 )
@@ -340,7 +341,7 @@ def gaussian_mixture(
         ValueError: a value outside its range, a wrong shape, an unknown word.
         TypeError: something that is not a generator.
     """
-    means = np.asarray(means, dtype=float)
+    means = numbers("means", means)
     if means.ndim not in (1, 2) or means.size == 0:
         raise ValueError(f"means must have shape (D,) or (K, D), got {means.shape}")
     check_value("means", means, "finite")
@@ -384,9 +385,9 @@ def half_space(
         ValueError: a value outside its range, a wrong shape, an unknown word.
         TypeError: something that is not a generator.
     """
-    if np.ndim(direction) == 0:
+    if numbers("direction", direction).ndim == 0:
         direction = np.eye(check_whole("direction", direction, 1))[0]
-    direction = np.asarray(direction, dtype=float)
+    direction = numbers("direction", direction)
     check_shape("direction", direction, (None,))
     check_value("direction", direction, "finite")
     if not np.linalg.norm(direction) > 0:

@@ -13,12 +13,14 @@ import numpy as np
 from simcollapse import chain, keys
 from simcollapse.checks import (
     as_float,
+    as_numbers,
     check_choice,
     check_fields,
     check_most,
     check_shape,
     check_value,
     check_whole,
+    numbers,
     option,
     parameter,
 )
@@ -98,7 +100,7 @@ class LinearRegression:
         Raises:
             ValueError: wrong shapes, NaN or inf, N < D + 2, or X of deficient rank.
         """
-        X, y = np.asarray(X, dtype=float), np.asarray(y, dtype=float)
+        X, y = numbers("X", X), numbers("y", y)
         check_shape("X", X, (None, None))
         check_shape("y", y, (X.shape[0],))
         check_value("X", X, "finite")
@@ -348,9 +350,9 @@ def linear_regression(
         ValueError: a value outside its range, a wrong shape, a rank-deficient design, an unknown design name.
     """
     check_choice("design", design, ("gaussian", "orthogonal", "fixed"))
-    if np.ndim(truth) == 0:
+    if numbers("truth", truth).ndim == 0:
         truth = np.zeros(check_whole("truth", truth, 1))
-    truth = np.asarray(truth, dtype=float)
+    truth = numbers("truth", truth)
     check_shape("noise", noise, ())
     check_shape("truth", truth, (None,))
     dim = truth.shape[0]
@@ -363,7 +365,7 @@ def linear_regression(
     if design == "orthogonal":
         made: Any = Orthogonal(dim)
     elif design == "fixed":
-        rows = np.asarray(rows, dtype=float)
+        rows = numbers("rows", rows)
         check_shape("rows", rows, (None, dim))
         check_value("rows", rows, "finite")
         _check_rank("rows", rows)
@@ -372,7 +374,7 @@ def linear_regression(
         made = gaussian(dim, None if covariance is None else _positive(covariance, dim))
     task = LinearRegression(
         truth=as_float(truth),
-        noise=as_float(noise),
+        noise=as_numbers("noise", noise),
         tolerance=_optional(tolerance, "tolerance"),
         design=made,
         real_rows=None,
@@ -390,7 +392,7 @@ def _optional(value, name):
 
 
 def _positive(covariance, dim):
-    covariance = np.asarray(covariance, dtype=float)
+    covariance = numbers("covariance", covariance)
     check_value("covariance", covariance, "finite")
     check_positive_definite("covariance", covariance, dim)
     return covariance

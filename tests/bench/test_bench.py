@@ -13,6 +13,7 @@ import pytest
 from simcollapse import bench
 from simcollapse.bench import limit, measure, programs, sweeps, tables, timing
 from simcollapse.bench.cases import Case
+from simcollapse.bench.mixtures import MixtureCase
 from simcollapse.bench.scale import Scale
 
 TINY = Scale(
@@ -23,6 +24,7 @@ TINY = Scale(
     law_dims=(1,),
     law_ns=(100,),
     law_designs=("gaussian",),
+    mixtures=(MixtureCase(2, 40),),
     run_s=0.002,
     engine_run_s=0.002,
     repeats=10,
@@ -81,6 +83,16 @@ def test_each_case_has_rates_ratios_and_costs(report):
         assert row["seconds_to_error"]["engine"] > 0
     assert 0.3 < sample["acceptance_rate"] < 0.7
     assert (sample["engine"], law["engine"]) == ("sample", "law")
+
+
+def test_classification_is_measured_in_both_engines(report):
+    sample, law = report["mixture"]
+    assert (sample["engine"], law["engine"]) == ("sample", "law")
+    assert set(sample["rates"]) == {"engine", "loop", "vectorised", "limit"}
+    assert set(law["rates"]) == {"engine", "loop", "vectorised"}
+    for row in (sample, law):
+        assert row["acceptance_rate"] == pytest.approx(0.7 * 0.9 + 0.3 * 0.4, abs=0.05)
+        assert 0 < row["mean_excess_risk"] < 0.2
 
 
 def test_impossible_sizes_are_left_out_with_the_reason(report):
@@ -156,9 +168,9 @@ def test_the_block_size_is_found_without_running():
 
 
 @pytest.mark.parametrize("at_once", [1, 2])
-@pytest.mark.parametrize("design", ["gaussian", "fixed"])
-def test_the_limit_counts_chain_rounds(design, at_once):
-    action = limit.action(Case(design, 2, 20), batch=3, at_once=at_once, calls=4)
+@pytest.mark.parametrize("case", [Case("gaussian", 2, 20), Case("fixed", 2, 20), MixtureCase(2, 20)])
+def test_the_limit_counts_chain_rounds(case, at_once):
+    action = limit.action(case, batch=3, at_once=at_once, calls=4)
     action.run()
     action.run()
     assert action.work == 12
@@ -166,7 +178,7 @@ def test_the_limit_counts_chain_rounds(design, at_once):
 
 def test_the_limit_of_a_fixed_design_makes_the_products_of_its_rows():
     case = Case("fixed", 2, 20)
-    rows, pairs = limit._fixed(case.n, case.dim)
+    rows, pairs = limit._fixed(case)
     np.testing.assert_allclose(rows, case.rows)
     np.testing.assert_allclose(pairs[:, 1], case.rows[:, 0] * case.rows[:, 1])
 

@@ -15,6 +15,22 @@ def test_below_and_above_ask_for_three_standard_errors():
     assert not claims.above(*WORDS, Estimate(0.29, 0.1), 0.0).agrees
 
 
+def test_a_claim_that_cannot_be_told_is_unclear_and_a_false_one_is_not():
+    def verdicts(value):
+        got = Estimate(value, 0.1)
+        rows = (
+            claims.below(*WORDS, got, 1.0),
+            claims.above(*WORDS, got, 1.0),
+            claims.within(*WORDS, got, 1.0, 0.25),
+        )
+        return [row.verdict for row in rows]
+
+    assert verdicts(0.2) == ["yes", "NO", "NO"]
+    assert verdicts(0.9) == ["unclear", "unclear", "unclear"]
+    assert verdicts(1.0) == ["unclear", "unclear", "yes"]
+    assert verdicts(1.8) == ["NO", "yes", "NO"]
+
+
 def test_never_above_allows_for_the_number_of_comparisons():
     one, many = claims.z_limit(1), claims.z_limit(1000)
     assert 3.8 < one < 4 < many < 5.5  # normal quantiles of 1e-4 / 2 and 1e-7 / 2

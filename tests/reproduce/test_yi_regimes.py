@@ -188,13 +188,32 @@ def test_phases_of_a_known_path():
 
 
 @pytest.mark.parametrize(
+    ("rows", "words"),
+    [
+        ([f"{i},{2 * i},{i % 3}" for i in range(30)], "must be linearly independent, got rank 2"),
+        (
+            [f"{int(i == 0)},{i},{i % 3}" for i in range(30)],
+            "rows drawn from it with replacement do not always",
+        ),
+    ],
+)
+def test_a_table_without_a_fit_is_refused_before_any_picture_is_made(tmp_path, monkeypatch, rows, words):
+    monkeypatch.setattr(regimes, "compute", lambda config: pytest.fail("a picture was computed"))
+    (tmp_path / "t.csv").write_text("\n".join(["a,b,y", *rows]))
+    with pytest.raises(ValueError, match=words):
+        reproduce.run("yi-regimes", data=tmp_path / "t.csv", target="y", out=tmp_path / "out")
+
+
+@pytest.mark.parametrize(
     ("arguments", "error", "words"),
     [
         ({"name": "yi-regime"}, ValueError, "name must be one of .* Did you mean 'yi-regimes'"),
         ({"scale": "papers"}, ValueError, "scale must be one of .* Did you mean 'paper'"),
         ({"seed": -1}, ValueError, "seed must be a whole number >= 0, got -1"),
-        ({"data": "table.csv"}, ValueError, "data needs target"),
-        ({"target": "y"}, ValueError, "target belongs to data, got target='y' without it"),
+        ({"data": "table.csv"}, ValueError, "data 'table.csv' needs target"),
+        ({"target": "y"}, ValueError, "target goes with data, got target='y' without it"),
+        ({"data": "diabetis"}, ValueError, "Did you mean 'diabetes'"),
+        ({"data": "diabetes", "target": "y"}, ValueError, "target belongs to a file"),
         ({"data": "nowhere.csv", "target": "y"}, FileNotFoundError, "no data file at nowhere.csv"),
     ],
 )

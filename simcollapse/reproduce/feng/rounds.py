@@ -78,13 +78,13 @@ def compute(config: Config) -> xr.Dataset:
         verifier_accuracy=1 - q,
         verifier_angle=float(np.degrees(config.theta_ver)),
         config=json.dumps(dataclasses.asdict(config)),
-        note="With a verifier the first round gains: the bisector of two rules that err in different directions is "
-        "better than either. Then the model's mistakes become the verifier's: ψ goes to 1, p* to 1/2, p to the "
-        "verifier's own error q, and the accuracy to 1 − q. The margin p* − p stays positive throughout: being on "
-        "the safe side of p* says that kept labels are mostly right, not that the next model is better. Without a "
-        "verifier φ = ψ = 1, p* = 1/2 and every refit adds noise to the rule. On a mixture least squares also turns "
-        "to the class means, so the chain comes to rest between the truth and the verifier's rule, and without a "
-        "verifier it rests nearer to the truth still.",
+        note="With a verifier the first round gains: the bisector of two rules that err about as much, in different "
+        "directions, is better than either. Then the model's mistakes become the verifier's: ψ rises towards φ (as far "
+        "as the noise of each fit lets it), so p* falls to 1/2, p goes to the verifier's own error q, and the accuracy "
+        "to 1 − q. The margin p* − p stays positive throughout: being on the safe side of p* says that kept labels are "
+        "mostly right, not that the next model is better. Without a verifier φ = ψ = 1, p* = 1/2 and every refit adds "
+        "noise to the rule. On a mixture least squares also turns to the class means, so the chain comes to rest "
+        "between the truth and the verifier's rule, and without a verifier it rests nearer to the truth still.",
     )
     return data
 

@@ -65,6 +65,11 @@ class _Problem(NamedTuple):
     root: np.ndarray  # (D, D), root' (estimate - truth) has the excess risk as its squared length
 
 
+def check(config: Config) -> None:
+    """Raise ValueError unless the table determines a fit, also where rows are drawn from it with replacement."""
+    _first_fits(_problem(_rows(config)), config.seed)
+
+
 def compute(config: Config) -> xr.Dataset:
     """Trajectories of the four regimes on the table."""
     table = _rows(config)
@@ -156,6 +161,10 @@ def _rows(config: Config) -> Table:
 def _problem(table: Table) -> _Problem:
     rows, columns = table.X.shape
     design = np.column_stack([np.ones(rows), table.X])
+    if (rank := np.linalg.matrix_rank(design)) < columns + 1:
+        raise ValueError(
+            f"the table's {columns} covariates and the intercept must be linearly independent, got rank {rank}"
+        )
     truth = np.linalg.lstsq(design, table.y, rcond=None)[0]
     residual = table.y - design @ truth
     sigma = float(np.sqrt(np.sum(residual**2) / (rows - columns - 1)))
