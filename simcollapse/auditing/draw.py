@@ -5,6 +5,7 @@ import math
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 
 from simcollapse.auditing.chart import ratio_ends, top_of
 from simcollapse.auditing.estimates import Estimates
@@ -59,7 +60,8 @@ def _plane(axes: Axes, report: Report) -> None:
         words = f"by {kind} (grey: undecided)"
         axes.scatter(x, y, s=26, marker=marker, color=colors, clip_on=False, zorder=3, label=words)
         for (name, _, _), a, b in zip(points if len(points) <= _MOST_NAMES else [], x, y, strict=False):
-            axes.annotate(name, (a, b), xytext=(-2, 6), textcoords="offset points", fontsize=8, color="0.25")
+            axes.annotate(name, (a, b), xytext=(-2, 6), textcoords="offset points", fontsize=8, color="0.25",
+                          zorder=6, path_effects=[withStroke(linewidth=2, foreground="white")])  # fmt: skip
     _cross(axes, e, top, _MARKS[report.verdict])
     axes.set_xlim(0, 1)
     axes.set_ylim(0, top)

@@ -14,6 +14,7 @@ import pandas as pd
 
 from simcollapse.auditing.estimates import COLLAPSE, SAFE, UNDECIDED, Method
 from simcollapse.auditing.looks import labels_needed
+from simcollapse.auditing.tally import columns_of
 from theory.breakdown import classes as theory
 from theory.breakdown import decision
 
@@ -53,7 +54,8 @@ def by_class(table: pd.DataFrame, p_star: float, method: Method) -> Classes:
     place = {name: index for index, name in enumerate(labels)}
     counts = np.zeros((len(labels), len(labels), 2), dtype=int)
     true, generated = (np.array([place[name] for name in table[column]]) for column in ("true", "generated"))
-    np.add.at(counts, (true, generated, table["cell"].to_numpy() % 2), table["n"].to_numpy(dtype=int))
+    for cell, column in enumerate(columns_of("n")):
+        np.add.at(counts, (true, generated, cell % 2), table[column].to_numpy(dtype=int))
     present = np.flatnonzero(counts.sum(axis=(1, 2)))
     tail = method.alpha / 2 / len(present)
     rows = tuple(_judge(int(index), counts[index], labels, tail) for index in present)

@@ -26,7 +26,10 @@ class Evidence(NamedTuple):
 
 
 class Tally:
-    """Sums by cell and by the categories of `keys` ("group", "round", "cluster"), piece by piece."""
+    """Sums by cell and by the categories of `keys` ("group", "round", "cluster"), piece by piece.
+
+    A line of its table holds the sums of all four cells, as columns n0 … n3: cells 2 correct + kept.
+    """
 
     def __init__(self, keys: tuple[str, ...], *, weighted: bool = False):
         self.keys = list(keys)
@@ -39,10 +42,13 @@ class Tally:
     ) -> None:
         """Add rows, arrays of shape (N,); `keys` has the category of each row under every key."""
         columns: dict[str, Any] = {key: _column(key, keys[key]) for key in self.keys}
-        columns["cell"] = (2 * correct + kept).astype(np.int8)
-        columns["n"] = np.ones(len(correct))
+        cell = 2 * correct + kept
+        values = {"n": np.ones(len(cell))}
         if weight is not None:
-            columns |= {"w": weight, "w2": weight**2}
+            values |= {"w": weight, "w2": weight**2}
+        for name in self._sums:
+            for number, column in enumerate(columns_of(name)):
+                columns[column] = np.where(cell == number, values[name], 0.0)
         part = self._summed(pd.DataFrame(columns))
         for key in self.keys:
             if key != "cluster":
@@ -50,18 +56,29 @@ class Tally:
         self._parts.append(part)
         self._lines += len(part)
         if self._lines > self._most:
-            self._parts = [self._summed(pd.concat(self._parts, ignore_index=True))]
-            self._lines = len(self._parts[0])
+            self._merge()
             self._most = _MOST + 2 * self._lines
 
     def table(self) -> pd.DataFrame:
-        """One line for each combination that occurred: keys, cell, and the sums n, w, w2."""
-        whole = self._summed(pd.concat(self._parts, ignore_index=True))
-        return whole if "w" in whole else whole.assign(w=whole["n"], w2=whole["n"])
+        """One line for each combination of keys that occurred: keys, and the sums of n and, with weights, w and w2."""
+        self._merge()
+        return self._parts[0]
+
+    def _merge(self) -> None:
+        self._parts = [self._summed(pd.concat(self._parts, ignore_index=True))]
+        self._lines = len(self._parts[0])
 
     def _summed(self, frame: pd.DataFrame) -> pd.DataFrame:
-        grouped: Any = frame.groupby([*self.keys, "cell"], observed=True, sort=False)
-        return grouped[self._sums].sum().reset_index()
+        names = [column for name in self._sums for column in columns_of(name)]
+        if not self.keys:
+            return frame[names].sum().to_frame().T
+        grouped: Any = frame.groupby(self.keys, observed=True, sort=False)
+        return grouped[names].sum().reset_index()
+
+
+def columns_of(name: str) -> list[str]:
+    """The columns of a tally's table that hold a sum's four cells."""
+    return [f"{name}{cell}" for cell in range(4)]
 
 
 def _column(key: str, coded: Codes) -> Any:
@@ -78,13 +95,15 @@ def _column(key: str, coded: Codes) -> Any:
 
 def evidence(table: pd.DataFrame) -> Evidence:
     """The sums of all lines of a tally's table; with a column "cluster", also by cluster."""
+    weighted = "w0" in table
 
     def cells(name: str) -> np.ndarray:
-        return np.bincount(table["cell"], weights=table[name], minlength=4).reshape(2, 2)
+        return table[columns_of(name if weighted else "n")].sum().to_numpy(dtype=float).reshape(2, 2)
 
     clusters = None
     if "cluster" in table:
-        codes, names = pd.factorize(table["cluster"])
-        flat = np.bincount(4 * codes + table["cell"].to_numpy(), weights=table["w"], minlength=4 * len(names))
-        clusters = flat.reshape(-1, 2, 2)
+        place, names = pd.factorize(table["cluster"].to_numpy())
+        columns = columns_of("w" if weighted else "n")
+        sums = [np.bincount(place, weights=table[c].to_numpy(), minlength=len(names)) for c in columns]
+        clusters = np.stack(sums, axis=1).reshape(-1, 2, 2)
     return Evidence(cells("n"), cells("w"), cells("w2"), clusters)
