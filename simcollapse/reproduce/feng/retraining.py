@@ -9,6 +9,7 @@ first fit. So the prediction is for many dimensions: chains scatter about it, an
 from typing import NamedTuple
 
 import numpy as np
+from scipy.special import ndtr
 
 from theory import breakdown
 
@@ -44,7 +45,8 @@ def predict(
 ) -> Predicted:
     """The chain for a verifier at an angle (None: every row is kept).
 
-    separation 0 is x ~ N(0, I) with the truth a half-space, else the mixture's |mu|. workflow: "replace",
+    separation 0 is x ~ N(0, I) with the truth a half-space, else the mixture's |mu|; labels are correct where they
+    are the Bayes rule's. workflow: "replace",
     "accumulate", or "accumulate_subsample" of n_per_round rows.
     Source: derived here, from `breakdown.projected_ridge` and the moments of a fixed linear generator.
     """
@@ -54,7 +56,10 @@ def predict(
     mean = separation * np.eye(size)[0]
     empty = _Pool(0.0, np.zeros((size, size)), np.zeros(size), np.zeros(size))
 
-    real_first = np.eye(size)[0] * (separation if separation > 0 else np.sqrt(2 / np.pi))
+    # real labels are the Bayes rule's: E[x sign(x.truth)] = E|N(separation, 1)| along the truth
+    real_first = np.eye(size)[0] * (
+        separation * (2 * ndtr(separation) - 1) + np.sqrt(2 / np.pi) * np.exp(-(separation**2) / 2)
+    )
     pool = _add(empty, n_real, real_first, np.eye(size) + np.outer(mean, mean), dim, 0)
     models = [_fit(pool, dim, None, 0)]
     rates = [(np.nan,) * 3]

@@ -24,13 +24,16 @@ from theory import breakdown
 NAME = "breakdown-rounds"
 SEPARATION = 1.5547735946  # of the mixture in the last panel: Phi(it) = 0.94
 WORKFLOWS = ("replace", "accumulate", "accumulate_subsample")
-ARMS = ("linear", "none")
+VERIFIER_WORDS = {"linear": "a linear verifier", "none": "no verifier"}
+ARMS = tuple(VERIFIER_WORDS)
 EVERYTHING = (
     -1e6
 )  # a margin that every row has: a verifier that keeps all, in the same program as one that does not
 DERIVED = "derived here"
 TOLERANCE = 0.01  # of the predicted accuracies, which are limits for many dimensions
-ANGLE_TOLERANCE = 2.0  # degrees, of the predicted angles: those of a chain are skewed
+# Degrees, of the predicted mean angles: limits for many dimensions; without a verifier the angle falls steeply, and
+# chains that lag behind pull the mean up (by 2.5 degrees in 20 dimensions, 1.3 in 40).
+ANGLE_TOLERANCE = {"linear": 0.5, "none": 2.0}
 NEAR_ACCURACY, NEAR_HALF = 0.015, 0.05  # what is left of the way is sampling noise, which never ends
 NEAR_RULE = 0.25  # share of the first angle to the verifier's rule
 NAMES = {"replace": "replace", "accumulate": "accumulate", "accumulate_subsample": "accumulate-subsample"}
@@ -156,9 +159,8 @@ def compare(data: xr.Dataset) -> list[Claim]:
     """Gain, then the verifier's own rule; the audit on the way; without a verifier; the mixture; the prediction."""
     last = int(data["round"][-1])
     rows = [*_destination(data, last), *_audit(data, last), *_workflows(data, last), *_mixture(data, last)]
-    for verifier in ARMS:
+    for verifier, words in VERIFIER_WORDS.items():
         one = data.sel(verifier=verifier)
-        words = "a linear verifier" if verifier == "linear" else "no verifier"
         rows.append(
             claims.on_line(
                 f"the predicted chain lies on the simulation ({words}; many dimensions)",
@@ -251,8 +253,7 @@ def _workflows(data: xr.Dataset, last: int) -> list[Claim]:
 
 
 def _mixture(data: xr.Dataset, last: int) -> list[Claim]:
-    deviation = (data["mixture_angle"] - data["mixture_angle_theory"]).isel(round=slice(1, None))
-    error = data["mixture_angle_error"].isel(round=slice(1, None))
+    deviation = data["mixture_angle"] - data["mixture_angle_theory"]
     return [
         claims.below(
             "on a Gaussian mixture the chain does not reach the verifier's rule, but rests nearer to the truth: least "
@@ -262,13 +263,16 @@ def _mixture(data: xr.Dataset, last: int) -> list[Claim]:
             _at(data.sel(verifier="linear"), "mixture_angle", last),
             data.attrs["verifier_angle"] * (1 - NEAR_RULE),
         ),
-        claims.on_line(
-            "the predicted chain lies on the simulation (Gaussian mixture; many dimensions)",
-            DERIVED,
-            "angles to the truth in degrees, by verifier and round from 1 on",
-            deviation.to_numpy().ravel(),
-            error.to_numpy().ravel(),
-            ANGLE_TOLERANCE,
+        *(
+            claims.on_line(
+                f"the predicted chain lies on the simulation (Gaussian mixture, {words}; many dimensions)",
+                DERIVED,
+                "angles to the truth in degrees, by round",
+                deviation.sel(verifier=verifier).to_numpy(),
+                data["mixture_angle_error"].sel(verifier=verifier).to_numpy(),
+                ANGLE_TOLERANCE[verifier],
+            )
+            for verifier, words in VERIFIER_WORDS.items()
         ),
     ]
 
