@@ -66,7 +66,7 @@ def audit(
         exact: intervals of p*, the margin and the rates that cover with at least `level` everywhere. The default
             score intervals do so on average; at 95 %, with 10 to 200 samples and in the worst of the cells of
             `simcollapse.auditing.coverage`, that of p* covers with 0.88 and that of the margin with 0.86 (there,
-            almost nothing wrong is kept). The verdict is always exact.
+            almost nothing wrong is kept). The verdict is always exact, but for weights and clusters.
         sequential: a verdict that stays valid if one looks after every label and stops at will.
 
     Raises:

@@ -18,7 +18,7 @@ from simcollapse.auditing.estimates import UNDECIDED, Estimates, Method, estimat
 from simcollapse.auditing.tally import evidence
 from theory.breakdown import decision
 
-POWER = 0.9  # with which the labels to come would decide
+POWER = 0.9  # with which the labels to come would decide; the sequential test is planned by its typical size
 _EXACT_UP_TO = 3000  # rows; beyond, the continuity-corrected approximation is within 2 %
 
 
@@ -32,7 +32,8 @@ class Look(NamedTuple):
 
 
 class MoreLabels(NamedTuple):
-    """Labels that would decide with probability 0.9 if the precision is what it seems; inf where it seems 1/2."""
+    """Labels that would decide with probability 0.9 if the precision is what it seems, or typically (about every
+    second time) where the verdict is sequential; inf where it seems 1/2."""
 
     rows: float  # drawn as those so far
     kept: float  # or: of kept rows only, which is all that the verdict needs
@@ -92,7 +93,7 @@ def more_labels(found: Estimates, method: Method) -> MoreLabels:
 
 
 def labels_needed(share: float, method: Method) -> float:
-    """Independent rows that show with probability `POWER` on which side of 1/2 `share` lies."""
+    """Independent rows that show with probability `POWER` (sequentially: typically) where from 1/2 `share` lies."""
     share = max(share, 1 - share)
     if method.sequential:
         return decision.sequential_size(share, alpha=method.alpha)

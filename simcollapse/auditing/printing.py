@@ -8,7 +8,7 @@ from rich.table import Table
 
 from simcollapse.auditing.chart import plane
 from simcollapse.auditing.estimates import SAFE, Estimates
-from simcollapse.auditing.looks import Look
+from simcollapse.auditing.looks import POWER, Look
 from simcollapse.auditing.multiclass import Classes
 from simcollapse.auditing.report import Report
 from simcollapse.auditing.thresholds import Curve
@@ -129,11 +129,12 @@ def _advice(curve: Curve) -> str:
 def _more(report: Report) -> str:
     rows, kept = report.more_labels
     if rows == 0:
-        return "more labels to decide: none"
+        return "more labels to decide: none, this is decided"
     if math.isinf(rows):
         return "more labels to decide: no number would, if correct and wrong are as even as they look"
+    chance = "about every second time" if report.method.sequential else f"with probability {POWER:g}"
     return (
-        f"more labels to decide (with probability 0.9, if the shares are as they look): about {rows:.0f} rows drawn "
+        f"more labels to decide ({chance}, if the shares are as they look): about {rows:.0f} rows drawn "
         f"like these, or {kept:.0f} kept ones"
     )
 

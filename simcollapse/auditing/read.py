@@ -1,6 +1,8 @@
 """A decisions file in pieces, so that its size is no matter: CSV, JSON lines or Parquet, only the columns asked for."""
 
 import io
+import json
+import reprlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -112,12 +114,40 @@ def _csv(path: Path, names: list[str]) -> Iterator[Any]:
 def _json(path: Path, names: list[str]) -> Iterator[Any]:
     """One object a line. Each block is parsed by itself, so that types may differ between blocks."""
     with pa.input_stream(str(path), compression="detect") as stream, io.BufferedReader(stream) as lines:
+        rows = 0
         while block := lines.readlines(_BLOCK):
             text = b"".join(block)
-            if text.strip():
-                yield arrow_json.read_json(
-                    io.BytesIO(text), read_options=arrow_json.ReadOptions(block_size=len(text) + 1)
-                )
+            if not text.strip():
+                continue
+            try:
+                options = arrow_json.ReadOptions(block_size=len(text) + 1)
+                table = arrow_json.read_json(io.BytesIO(text), read_options=options)
+            except pa.ArrowInvalid:  # types that differ within the block, or something that is no object
+                table = _parsed(block, names, rows, path)
+            yield table
+            rows += table.num_rows
+
+
+def _parsed(lines: list[bytes], names: list[str], before: int, path: Path) -> pa.Table:
+    """The columns of some lines of JSON as text, whatever their types; `before` rows stand above them."""
+    objects = []
+    for line in filter(bytes.strip, lines):
+        place = f"row {before + len(objects) + 1} of {path.name}"
+        try:
+            found = json.loads(line)
+        except ValueError as error:
+            raise ValueError(f"{place} must be a JSON object, one a line: {error}") from error
+        if not isinstance(found, dict):
+            raise ValueError(f"{place} must be a JSON object, got {reprlib.repr(found)}")
+        objects.append(found)
+    _check_present(names, list(dict.fromkeys(name for found in objects for name in found)), path)
+    return pa.table(
+        {name: pa.array([_text(found.get(name)) for found in objects], pa.string()) for name in names}
+    )
+
+
+def _text(value: Any) -> str | None:
+    return value if value is None or isinstance(value, str) else json.dumps(value)
 
 
 def _parquet(path: Path, names: list[str]) -> Iterator[Any]:
@@ -132,8 +162,9 @@ def _check_present(names: Sequence[str], present: Sequence[str], path: Path) -> 
         if name not in present:
             from simcollapse.checks import nearest  # loads JAX, which an audit does without
 
-            raise ValueError(
-                f"{path.name} has no column {name!r}; it has {list(present)}{nearest(name, present)}"
-            )
+            hint = nearest(name, present)
+            if len(present) == 1 and (found := [mark for mark in ";\t|" if mark in present[0]]):
+                hint = f"; it seems to be separated by {found[0]!r}, and must be by commas"
+            raise ValueError(f"{path.name} has no column {name!r}; it has {list(present)}{hint}")
         if list(present).count(name) > 1:
             raise ValueError(f"{path.name} has {list(present).count(name)} columns named {name!r}")

@@ -19,6 +19,7 @@ def methods(
 ) -> dict[str, str]:
     """Name of the method behind each number that has one."""
     exact, sequential = method.exact, method.sequential
+    counted = "exact" if found.simple else "on effective counts"
     out = {
         "p_star": "Bonferroni of two Clopper-Pearson intervals, exact"
         if exact
@@ -29,10 +30,10 @@ def methods(
         "rates": "Clopper-Pearson" if exact else "Wilson score",
         "precision": "beta-binomial confidence sequence (Robbins), always valid"
         if sequential
-        else "Clopper-Pearson, exact",
+        else f"Clopper-Pearson, {counted}",
         "verdict": "always valid beta-binomial test of precision = 1/2 (Robbins)"
         if sequential
-        else "exact sign test of precision = 1/2 on the kept rows",
+        else f"sign test of precision = 1/2 on the kept rows, {counted}",
     }
     if found.clusters is not None:
         out["design"] = (
@@ -108,6 +109,10 @@ def notes(
     if verdict == e.verdict == UNDECIDED and not method.sequential and found.simple:
         out.append(
             "labelling on until it decides needs the sequential verdict (sequential=True, --sequential)"
+        )
+    if method.sequential:
+        out.append(
+            "verdict and interval of the precision hold at every look; the other intervals hold at one look"
         )
     for kind, looks in (("group", groups), ("round", rounds)):
         lost = [look.name for look in looks if look.verdict == COLLAPSE]

@@ -30,17 +30,20 @@ class Audit:
     kept: Column = None
     """Whether the verifier kept it. Without this: "kept"."""
     true_label: Column = None
-    """With --generated-label, instead of --correct: the true class. The verdict is then class by class."""
+    """With --generated-label, instead of --correct: the true class. The verdict is then class by class; not with
+    --weight or --cluster."""
     generated_label: Column = None
     """The class that the generator gave."""
     score: Column = None
     """Instead of --kept: the verifier's score, high where it would keep."""
     threshold: Number = None
-    """Kept is what scores at least this. Without this: the loosest threshold that is safe."""
+    """Kept is what scores at least this. Without this: the loosest safe one of 20 that keep 5 %, 10 %, … 100 %; that
+    search takes no other column but --correct."""
     group: Column = None
     """Judge each value by itself too, corrected for their number (Holm)."""
     round: Column = None
-    """Judge each round by itself too, corrected for any number of looks."""
+    """Judge each round by itself too, corrected for any number of looks (headline and exit code are of all rows, at one
+    look; --sequential makes them valid for many)."""
     weight: Column = None
     """Of a stratified audit: 1 over the chance to be labelled."""
     cluster: Column = None
@@ -69,7 +72,10 @@ class Audit:
         try:
             self._print(report)
             sys.stdout.flush()
-        except BrokenPipeError:  # what reads our output has had enough: the verdict stands
+        except (
+            BrokenPipeError,
+            SystemExit,
+        ):  # the reader has had enough, and rich would exit with 1: the verdict stands
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return report.exit_code
 

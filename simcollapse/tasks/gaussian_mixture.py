@@ -417,7 +417,8 @@ def _checked(task: GaussianMixture) -> GaussianMixture:
 
 
 def _check_means(means):
-    if means.ndim == 1 and not np.linalg.norm(means) > 0:
+    length = np.linalg.norm(as_float(means))  # in the precision that the simulation has
+    if means.ndim == 1 and not length > 0:
         raise ValueError(
             f"task.means must not be zero: its classes would be one, got {means}. For x ~ N(0, covariance) "
             "with true labels sign(x.direction) use half_space(direction)"

@@ -20,11 +20,13 @@ import rich.table
 from simcollapse.checks import nearest
 from simcollapse.theorems import (
     accumulate,
+    audits,
     breakdown,
     contraction,
     designs,
     engine,
     exact_chain,
+    learning,
     noise,
     stopping,
     truncated_normal,
@@ -72,6 +74,17 @@ KNOWN: dict[str, Theorem] = {
         breakdown.OWN_DIRECTION,
         breakdown.NOT_GAUSSIAN,
         breakdown.ENGINES,
+        learning.CLASS_POINTS,
+        learning.FIXED_RULES,
+        learning.STEP,
+        learning.WINDOW,
+        learning.ROWS_NEEDED,
+        learning.PAYS,
+        learning.SUREST,
+        audits.COVERAGE,
+        audits.SIZE,
+        audits.ALWAYS,
+        audits.PLURALITY,
     )
 }
 

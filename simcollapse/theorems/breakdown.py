@@ -24,7 +24,7 @@ DIM = 4
 AXIS = np.eye(DIM)[0]
 
 
-def one_round(task, verifier, *, rows, chains, seed, fixed="kept", rounds=1, n_real=50) -> Any:
+def one_round(task, verifier, *, rows, chains, seed, fixed="kept", rounds=1, n_real=50, **options) -> Any:
     """Chains of a round (or more) of selection, the models recorded; `rows` are kept ones unless `fixed` says not."""
     return arrays(
         engine.simulate(
@@ -40,6 +40,7 @@ def one_round(task, verifier, *, rows, chains, seed, fixed="kept", rounds=1, n_r
             record_model=True,
             block_size=BLOCK,
             progress=False,
+            **options,
         )
     )
 

@@ -161,7 +161,15 @@ def test_bad_csv_is_named(tmp_path, text, options, words):
         ("d.jsonl", b'{"correct": 1}\n', "d.jsonl has no column 'kept'; it has ['correct']"),
         ("d.jsonl", b'{"correct": [1], "kept": 1}\n', "column 'correct' of d.jsonl must hold plain values"),
         ("d.jsonl", b'{"correct": 1, "kept": NaN}\n', "column 'kept' of d.jsonl has no value in row 1"),
-        ("d.jsonl", b'{"correct": 1, "kept": yes}\n', "d.jsonl cannot be read"),
+        ("d.jsonl", b'{"correct": 1, "kept": yes}\n', "row 1 of d.jsonl must be a JSON object, one a line"),
+        (
+            "d.jsonl",
+            b'{"correct": 1, "kept": 1}\n[1, 1]\n',
+            "row 2 of d.jsonl must be a JSON object, got \\[1, 1\\]",
+        ),
+        ("d.jsonl", b'{"correct": 1, "kept": 1}\n{"correct": "maybe", "kept": 1}\n', "got 'maybe' in row 2"),
+        ("d.jsonl", b'{"correct": true, "kept": 1}\n{"correct": NaN, "kept": 1}\n', "no value in row 2"),
+        ("d.csv", b"correct;kept\n1;1\n", "seems to be separated by ';', and must be by commas"),
         ("d.jsonl", b"\n\n", "d.jsonl has no rows"),
         ("d.parquet", b"PAR1 but not really", "d.parquet cannot be read"),
         ("d.csv", b"correct,kept\n1,\xff\n", "d.csv cannot be read"),
@@ -196,6 +204,29 @@ def test_later_pieces_count_their_rows_on(tmp_path, monkeypatch):
     path.write_text("correct,kept\n" + "1,1\n" * 1000 + "1,7\n" + "1,1\n" * 100)
     with pytest.raises(ValueError, match="got '7' in row 1001"):
         audit_file(path)
+
+
+def test_json_values_of_many_types_are_read_in_one_block(tmp_path):
+    lines = [
+        '{"correct": true, "kept": 1}',
+        '{"correct": 1, "kept": "yes"}',
+        '{"correct": "no", "kept": false}',
+        "",
+    ]
+    (tmp_path / "d.jsonl").write_text("\n".join(20 * lines))
+    found = audit_file(tmp_path / "d.jsonl").estimates
+    assert (found.rows, found.correct, found.kept) == (60, 40, 40)
+
+
+def test_the_row_of_a_late_bad_value_is_counted_from_the_top(tmp_path, monkeypatch):
+    monkeypatch.setattr(reading, "_BLOCK", 100)
+    good = '{"correct": true, "kept": true}\n'
+    (tmp_path / "d.jsonl").write_text(1000 * good + '{"correct": "maybe", "kept": true}\n')
+    with pytest.raises(ValueError, match="got 'maybe' in row 1001"):
+        audit_file(tmp_path / "d.jsonl")
+    (tmp_path / "d.jsonl").write_text(1000 * good + "{broken\n")
+    with pytest.raises(ValueError, match=r"row 1001 of d\.jsonl must be a JSON object"):
+        audit_file(tmp_path / "d.jsonl")
 
 
 # --- size ---
