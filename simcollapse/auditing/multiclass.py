@@ -55,7 +55,7 @@ def by_class(table: pd.DataFrame, p_star: float, method: Method) -> Classes:
     counts = np.zeros((len(labels), len(labels), 2), dtype=int)
     true, generated = (np.array([place[name] for name in table[column]]) for column in ("true", "generated"))
     for cell, column in enumerate(columns_of("n")):
-        np.add.at(counts, (true, generated, cell % 2), table[column].to_numpy(dtype=int))
+        np.add.at(counts[:, :, cell % 2], (true, generated), table[column].to_numpy(dtype=int))
     present = np.flatnonzero(counts.sum(axis=(1, 2)))
     tail = method.alpha / 2 / len(present)
     rows = tuple(_judge(int(index), counts[index], labels, tail) for index in present)

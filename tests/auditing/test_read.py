@@ -165,7 +165,7 @@ def test_bad_csv_is_named(tmp_path, text, options, words):
         (
             "d.jsonl",
             b'{"correct": 1, "kept": 1}\n[1, 1]\n',
-            "row 2 of d.jsonl must be a JSON object, got \\[1, 1\\]",
+            "row 2 of d.jsonl must be a JSON object, got [1, 1]",
         ),
         ("d.jsonl", b'{"correct": 1, "kept": 1}\n{"correct": "maybe", "kept": 1}\n', "got 'maybe' in row 2"),
         ("d.jsonl", b'{"correct": true, "kept": 1}\n{"correct": NaN, "kept": 1}\n', "no value in row 2"),
