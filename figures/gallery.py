@@ -1,4 +1,4 @@
-"""The pictures of `simcollapse reproduce`, for the gallery: the small scale, PNG only.
+"""The pictures of `simcollapse reproduce`, for the gallery: the small scale, PNG and the table of claims.
 
 python figures/gallery.py [NAME ...] [--scale quick|small|paper] [--out FOLDER]
 """
@@ -14,7 +14,7 @@ GALLERY = Path(__file__).parent / "gallery"
 
 
 def main() -> None:
-    """Compute at a scale, keep the PNGs."""
+    """Compute at a scale, keep pictures and claims."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -24,10 +24,10 @@ def main() -> None:
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
-        for name in options.names:
+        for name in reproduce.KNOWN if "all" in options.names else options.names:
             reproduce.run(name, scale=options.scale, out=folder)
-        for picture in Path(folder).glob("*.png"):
-            shutil.copy(picture, options.out / picture.name)
+        for made in [*Path(folder).glob("*.png"), *Path(folder).glob("*-claims.csv")]:
+            shutil.copy(made, options.out / made.name)
 
 
 if __name__ == "__main__":

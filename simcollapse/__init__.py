@@ -17,11 +17,13 @@ if TYPE_CHECKING:
     from simcollapse.results import frozen
     from simcollapse.schedules import geometric_growth, linear_growth
     from simcollapse.tasks import (
+        Gaussian,
         GaussianMixture,
         LinearRegression,
         fitted,
         flips,
         fresh_linear_labels,
+        gaussian,
         gaussian_mixture,
         half_space,
         linear_labels,
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
     from simcollapse.workflows import accumulate, accumulate_subsample, replace
 
 __all__ = [
+    "Gaussian",
     "GaussianMixture",
     "LinearRegression",
     "accumulate",
@@ -54,6 +57,7 @@ __all__ = [
     "fresh_linear_labels",
     "from_function",
     "frozen",
+    "gaussian",
     "gaussian_mixture",
     "geometric_growth",
     "half_space",
@@ -77,11 +81,13 @@ _HOME = {
     "simcollapse.results": ("frozen",),
     "simcollapse.schedules": ("geometric_growth", "linear_growth"),
     "simcollapse.tasks": (
+        "Gaussian",
         "GaussianMixture",
         "LinearRegression",
         "fitted",
         "flips",
         "fresh_linear_labels",
+        "gaussian",
         "gaussian_mixture",
         "half_space",
         "linear_labels",

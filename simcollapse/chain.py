@@ -79,6 +79,7 @@ class Task(Protocol):
     """What is modelled. Arrays are leaves, sizes and options are static.
 
     Optional: `redraw_within(key, model, data, low, high, kept)`, which needs no tries; see `_resample`.
+    `undefined` names the metrics that may be NaN, where they have no value.
     `check()` raises ValueError where a sweep made fields that contradict each other; `model_dims` names the axes of
     the model's fields in results.
     """

@@ -137,6 +137,7 @@ def sweep(
         engine={p.loop_static.law is not None for p in programs},
         words=_descriptions(cells),
         model_dims=getattr(task, "model_dims", {}),
+        undefined=getattr(task, "undefined", ()),
     )
     devices = _devices(devices)
     sizes = [blocks.block_size(p, chains, block_size, memory, devices[0]) for p in programs]

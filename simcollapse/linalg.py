@@ -72,3 +72,37 @@ def _reduce(rows, floor):
 
     table, definite = jax.lax.fori_loop(0, size, eliminate, (rows, jnp.asarray(True)))
     return table[:, size:], definite
+
+
+def cholesky(matrix: jax.Array) -> jax.Array:
+    """Lower triangular L with L L' = `matrix`, (D, D) symmetric positive semidefinite; zero columns where singular.
+
+    A pivot below D eps times the matrix' own diagonal entry is taken for zero.
+    """
+    dim = matrix.shape[0]
+    floor = dim * jnp.finfo(matrix.dtype).eps * jnp.diagonal(matrix)
+    below = jnp.arange(dim)[:, None] >= jnp.arange(dim)[None]
+
+    def eliminate(i, carry):
+        rest, lower = carry
+        pivot = rest[i, i]
+        good = pivot > floor[i]
+        column = jnp.where(good & below[:, i], rest[:, i] / jnp.sqrt(jnp.where(good, pivot, 1.0)), 0.0)
+        return rest - column[:, None] * column[None], lower.at[:, i].set(column)
+
+    return jax.lax.fori_loop(0, dim, eliminate, (matrix, jnp.zeros_like(matrix)))[1]
+
+
+def solve_lower(lower: jax.Array, right: jax.Array) -> jax.Array:
+    """Solution of `lower @ x = right`, (D, D) lower triangular and (D, R), by forward substitution.
+
+    A zero on the diagonal is taken for 1; the caller must know what that means.
+    """
+    diagonal = jnp.diagonal(lower)
+    diagonal = jnp.where(diagonal > 0, diagonal, 1.0)
+
+    def substitute(i, found):
+        row = (right[i] - lower[i] @ found) / diagonal[i]
+        return found.at[i].set(row)
+
+    return jax.lax.fori_loop(0, lower.shape[0], substitute, jnp.zeros_like(right))

@@ -32,6 +32,7 @@ class Plan(NamedTuple):
     engine: set[bool]  # whether each program draws from a law
     words: dict[str, str]  # what each metric of the tasks and verifiers is
     model_dims: dict[str, tuple[str, ...]]  # axes of the recorded model's fields, where the task names them
+    undefined: tuple[str, ...] = ()  # metrics that may have no value, NaN
 
 
 class Memory:
@@ -301,9 +302,12 @@ def _attributes(plan):
 
 def _check_finite(record, plan, cells, chains, valid):
     for name, array in record.items():
-        if array.dtype.kind != "f" or np.isfinite(array[valid]).all():
+        if array.dtype.kind != "f":
             continue
-        bad = np.argwhere(~np.isfinite(array) & valid.reshape(-1, *[1] * (array.ndim - 1)))[0]
+        wrong = np.isinf(array) if name in plan.undefined else ~np.isfinite(array)
+        if not wrong[valid].any():
+            continue
+        bad = np.argwhere(wrong & valid.reshape(-1, *[1] * (array.ndim - 1)))[0]
         cell = plan.cells[int(cells[bad[0]])]
         where = {path: values[i] for (path, values), i in zip(plan.over.items(), cell.index, strict=True)}
         raise FloatingPointError(

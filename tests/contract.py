@@ -30,6 +30,7 @@ TASKS |= {
     ),
     "half space": sc.half_space(2, generator=sc.linear_labels(angle=0.4), learner="averaging"),
     "retrained": sc.gaussian_mixture([1.0, 1.0], generator=sc.fitted(), learner="logistic", penalty=0.1),
+    "gaussian fit": sc.gaussian([1.0, -1.0], covariance=[[2.0, 0.5], [0.5, 1.0]]),
     "fresh rules": sc.half_space([1.0, 2.0], generator=sc.fresh_linear_labels(0.4)),
 }
 
@@ -65,6 +66,7 @@ VERIFIERS = {
 KINDS = {  # of task: its plainest task and verifier, and a metric that is another number in every chain
     "regression": ("gaussian", "biased ball", "squared_error"),
     "classification": ("mixture", "linear", "angle"),
+    "density": ("gaussian fit", "random", "squared_error"),
 }
 
 WORKFLOWS = {

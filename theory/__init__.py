@@ -13,8 +13,12 @@ Keys used after `Source:` in the docstrings:
 * [Feng24] Feng, Dohmatob, Yang, Charton, Kempe, Beyond Model Collapse, arXiv:2406.07515
 * [Firdoussi24] Firdoussi et al., Maximizing the Potential of Synthetic Data, arXiv:2410.08942
 * [Kazdan24] Kazdan et al., Collapse or Thrive?, arXiv:2410.16713
+* [Shumailov24] Shumailov et al., AI Models Collapse When Trained on Recursively Generated Data, arXiv:2305.17493
 * [Gerstgrasser24] Gerstgrasser et al., Is Model Collapse Inevitable?, arXiv:2404.01413
 * [Dohmatob24] Dohmatob, Feng, Kempe, Model Collapse Demystified, arXiv:2402.07712
+* [Dohmatob24b] Dohmatob, Feng, Subramonian, Kempe, Strong Model Collapse, arXiv:2410.04840
+* [He25] He et al., arXiv:2502.18049 (weight of fresh real data, golden ratio)
+* [Garg25] Garg et al., arXiv:2509.22341 (synthetic labels mixed with fresh ones in regression)
 """
 
 from theory import breakdown, knowledge_center, truncated_normal, workflows

@@ -3,9 +3,13 @@
 from types import ModuleType
 from typing import Any
 
-from simcollapse.laws import gaussian_mixture_independent, linear_regression_unverified
+from simcollapse.laws import gaussian_mixture_independent, gaussian_unverified, linear_regression_unverified
 
-_LAWS: tuple[ModuleType, ...] = (linear_regression_unverified, gaussian_mixture_independent)
+_LAWS: tuple[ModuleType, ...] = (
+    linear_regression_unverified,
+    gaussian_mixture_independent,
+    gaussian_unverified,
+)
 
 
 def find(

@@ -1,5 +1,6 @@
 """Tasks: what is modelled. One file each; `KNOWN` lists them."""
 
+from simcollapse.tasks.gaussian import Gaussian, gaussian
 from simcollapse.tasks.gaussian_mixture import GaussianMixture, gaussian_mixture, half_space
 from simcollapse.tasks.generators import fitted, flips, fresh_linear_labels, linear_labels
 from simcollapse.tasks.linear_regression import LinearRegression, linear_regression
@@ -7,16 +8,19 @@ from simcollapse.tasks.linear_regression import LinearRegression, linear_regress
 KNOWN = {
     "linear_regression": linear_regression,
     "gaussian_mixture": gaussian_mixture,
+    "gaussian": gaussian,
     "half_space": half_space,
 }
 
 __all__ = [
     "KNOWN",
+    "Gaussian",
     "GaussianMixture",
     "LinearRegression",
     "fitted",
     "flips",
     "fresh_linear_labels",
+    "gaussian",
     "gaussian_mixture",
     "half_space",
     "linear_labels",

@@ -1,5 +1,35 @@
 """Data workflows without a verifier: what keeping or replacing data does to each task."""
 
-from theory.workflows import linear_regression
+from theory.workflows import (
+    chi_squared,
+    contaminated,
+    discrete,
+    first_order,
+    fresh_real,
+    gaussian,
+    gaussian_accumulate,
+    gaussian_replace,
+    gaussian_subsample,
+    kde,
+    kde_error,
+    linear_regression,
+    linear_regression_minimum_norm,
+    linear_regression_subsample,
+)
 
-__all__ = ["linear_regression"]
+__all__ = [
+    "chi_squared",
+    "contaminated",
+    "discrete",
+    "first_order",
+    "fresh_real",
+    "gaussian",
+    "gaussian_accumulate",
+    "gaussian_replace",
+    "gaussian_subsample",
+    "kde",
+    "kde_error",
+    "linear_regression",
+    "linear_regression_minimum_norm",
+    "linear_regression_subsample",
+]

@@ -117,7 +117,8 @@ def accumulate_subsample_mse_asymptotic(
     """First-order E|theta_k - truth|^2 under `accumulate_subsample`, rounds 0..K, shape (K+1,); d/n -> 0.
 
     sigma^2 d/(n-d-1) (3 H_{k+1}^(2) - 2), n_real = n_per_round = n Gaussian rows, fresh or reused; it tends
-    to pi^2/2 - 2 times the first fit's error. Low by 10 to 20 % for a reused design with d/n = 0.2.
+    to pi^2/2 - 2 times the first fit's error. Low by 10 to 20 % for a reused design with d/n = 0.2:
+    `linear_regression_subsample` has the limit at any d/n.
     Source: derived here: a subsample of n rows of the pool adds variance (1 - 1/(k+1))/n to the pool's mean
     influence.
     """

@@ -1,0 +1,336 @@
+"""Gaussian fitting: mean and covariance, refitted to the model's own samples.
+
+Everything is computed in coordinates where the real data are N(0, I), and sums of a round in coordinates where its
+model is; a covariance is a triangular factor with its scale apart. So a collapse is followed far below the smallest
+number that floating point holds. Source of the setting: [Kazdan24], section 2 (arXiv 2410.16713v4).
+"""
+
+import dataclasses
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from scipy import stats
+
+from simcollapse import chain, keys
+from simcollapse.checks import (
+    as_float,
+    as_numbers,
+    check_fields,
+    check_most,
+    check_shape,
+    check_value,
+    check_whole,
+    numbers,
+    option,
+    parameter,
+)
+from simcollapse.linalg import cholesky, solve_lower
+from simcollapse.tasks.designs import CHUNK
+from simcollapse.tasks.features import Covariance, check_covariance
+
+LARGEST = 2**31 - 1  # rows of a round; counts are 32-bit integers
+LEAST = 2  # rows of a fit: one row has no spread
+TYPICAL = 0.95  # share of real rows that count as correct, when nothing else is said
+ESTIMATORS = ("mle", "unbiased")
+
+
+class Model(NamedTuple):
+    """N(mean, L L') in coordinates where the real data are N(0, I); L = exp(log_scale) factor."""
+
+    mean: jax.Array  # (D,)
+    factor: jax.Array  # (D, D), lower triangular, root of the mean square of its rows' lengths 1
+    log_scale: jax.Array  # ()
+    log_det: jax.Array  # (), of L L'; minus infinity where it is singular
+    inverse: jax.Array  # (D, D), inverse of L divided by exp(inverse_log_scale); zeros where L is singular
+    inverse_log_scale: jax.Array  # ()
+
+
+class Sums(NamedTuple):
+    """Additive statistics of a pool: rows of earlier rounds about the truth, of this round about its model."""
+
+    base: "Moments"
+    latest: "Moments"  # in coordinates where `reference` is N(0, I)
+    reference: Model
+
+
+class Moments(NamedTuple):
+    """Sums over rows."""
+
+    gram: jax.Array  # (D, D), of x x'
+    total: jax.Array  # (D,), of x
+    count: jax.Array  # ()
+
+
+class Buffer(NamedTuple):
+    """The rows themselves, for workflows that draw among them; the first `count` are filled."""
+
+    white: jax.Array  # (M, D), in coordinates where the real data are N(0, I)
+    count: jax.Array  # (), int32
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True)
+class Points:
+    """N rows drawn from a model, kept as the standard normals that made them."""
+
+    noise: jax.Array  # (D, N)
+    model: Model
+    center: jax.Array  # (D,), mean of the real data
+    covariance: Covariance  # of the real data
+
+    @property
+    def white(self) -> jax.Array:
+        """Rows as columns, (D, N), in coordinates where the real data are N(0, I)."""
+        return self.model.mean[:, None] + jnp.exp(self.model.log_scale) * (self.model.factor @ self.noise)
+
+    @property
+    def x(self) -> jax.Array:
+        """Rows in the unit of the data, shape (N, D)."""
+        return (self.center[:, None] + self.covariance.color(self.white)).T
+
+    def visible(self) -> dict[str, jax.Array]:
+        """What a user's function sees."""
+        return {"x": self.x}
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Gaussian:
+    """The task. Build it with `gaussian(...)`."""
+
+    mean: jax.Array = parameter("finite", doc="(D,), of the real data")
+    covariance: Covariance
+    tolerance: jax.Array = parameter("positive", doc="(), Mahalanobis distance up to which a row is correct")
+    estimator: str = option("word", "divisor of the covariance: rows, or rows minus one", ESTIMATORS)
+
+    kind = "density"
+    needs_rows = False
+    chunk_rows = CHUNK
+    rows_per_sample = 1
+    prescribed = False
+    undefined = ("log_det", "log_mahalanobis")  # of a singular covariance
+    descriptions = {  # noqa: RUF012 (read only)
+        "squared_error": "|mean - truth|^2, unit of the data squared",
+        "trace": "trace of the covariance, as a share of the real data's",
+        "log_trace": "log of `trace`; follows a collapse below the smallest number",
+        "log_det": "log of the determinant of the covariance over that of the real data's; NaN where it is 0",
+        "log_mahalanobis": "log of E (x - mean)' covariance^-1 (x - mean) over real x; NaN where that is singular. "
+        "Excess negative log-likelihood of real data = (exp(it) - D + log_det)/2",
+    }
+
+    @property
+    def dim(self) -> int:
+        return self.mean.shape[-1]
+
+    @property
+    def most_samples(self) -> int:
+        """Largest number of samples of a round."""
+        return min(LARGEST, keys.CHUNKS * CHUNK)
+
+    def truth_model(self) -> Model:
+        zero, one = jnp.zeros(()), jnp.eye(self.dim, dtype=float)
+        return Model(jnp.zeros(self.dim), one, zero, zero, one, zero)
+
+    def real(self, key, chunk, present) -> Points:
+        """One chunk of real rows."""
+        return self._points(keys.for_purpose(key, keys.REAL, chunk), self.truth_model(), present)
+
+    def generate(self, key, model, chunk, present) -> Points:
+        """One chunk of rows of `model`."""
+        return self._points(keys.for_purpose(key, keys.GENERATE, chunk), model, present)
+
+    def _points(self, key, model, present):
+        noise = keys.stored(lambda: jax.random.normal(key, (self.dim, CHUNK), dtype=float), present)
+        return Points(noise, model, self.mean, self.covariance)
+
+    def redraw(self, key, model, data: Points, kept) -> Points:
+        """`data` with another row wherever `kept` is false."""
+        fresh = jax.random.normal(key, data.noise.shape, dtype=float)
+        return dataclasses.replace(data, noise=jnp.where(kept[None], data.noise, fresh))
+
+    def draw_bytes(self, data: Points) -> int:
+        """The rows and a few numbers for each."""
+        return (self.dim + 3) * data.noise.shape[1] * np.dtype(data.noise.dtype).itemsize
+
+    def number(self, chunk):
+        return chunk * CHUNK + jnp.arange(CHUNK, dtype=jnp.int32)
+
+    def correct(self, data: Points, bound) -> jax.Array:
+        """Whether a row lies where real ones do: its Mahalanobis distance to the truth is within the tolerance."""
+        return jnp.sum(data.white**2, axis=0) <= self.tolerance**2
+
+    def empty(self, capacity, model: Model):
+        if capacity is not None:
+            return Buffer(jnp.zeros((capacity, self.dim)), jnp.int32(0))
+        return self._no_sums(model)
+
+    def _no_sums(self, model: Model) -> Sums:
+        nothing = Moments(jnp.zeros((self.dim, self.dim)), jnp.zeros(self.dim), jnp.zeros(()))
+        return Sums(nothing, nothing, model)
+
+    def open(self, pool, model: Model):
+        """The same pool, ready for rows of `model`: what it holds becomes rows of earlier rounds."""
+        if isinstance(pool, Buffer):
+            return pool
+        return self._no_sums(model)._replace(base=_together(pool))
+
+    def add(self, pool, batch: chain.Batch):
+        """`pool` with the batch's kept rows, which must be of the model that it is ready for."""
+        data: Points = batch.data
+        if isinstance(pool, Buffer):
+            place = pool.count + jnp.cumsum(batch.weight > 0, dtype=jnp.int32) - 1
+            place = jnp.where(
+                batch.weight > 0, place, pool.white.shape[0]
+            )  # out of range: dropped by the scatter
+            return Buffer(
+                white=pool.white.at[place].set(data.white.T, mode="drop"),
+                count=pool.count + jnp.sum(batch.weight > 0, dtype=jnp.int32),
+            )
+        weighted = data.noise * batch.weight[None]
+        return pool._replace(
+            latest=Moments(
+                gram=pool.latest.gram + weighted @ data.noise.T,
+                total=pool.latest.total + weighted.sum(axis=1),
+                count=pool.latest.count + jnp.sum(batch.weight),
+            )
+        )
+
+    def draw(self, key, pool: Buffer, count, limit: int) -> Sums:
+        """Sums of `count` rows (at most `limit`) drawn from the buffer without replacement; of all if fewer."""
+        capacity = pool.white.shape[0]
+        ticket = jax.random.bits(key, (capacity,), "uint32") >> 1
+        ticket = jnp.where(jnp.arange(capacity, dtype=jnp.int32) < pool.count, ticket, jnp.uint32(2**32 - 1))
+        chosen = jnp.argsort(ticket)[: min(limit, capacity)]
+        weight = (jnp.arange(chosen.shape[0], dtype=jnp.int32) < jnp.minimum(count, pool.count)).astype(float)
+        rows = pool.white[chosen]
+        weighted = rows * weight[:, None]
+        sums = Moments(weighted.T @ rows, weighted.sum(axis=0), weight.sum())
+        return self._no_sums(self.truth_model())._replace(base=sums)
+
+    def fit(self, key, pool: Sums | Buffer, previous: Model) -> tuple[Model, jax.Array]:
+        """Mean and covariance of the pool, and why the fit failed (0: it did not); a failed fit returns `previous`."""
+        if isinstance(pool, Buffer):
+            pool = self.draw(key, pool, pool.count, pool.white.shape[0])
+        alone = pool.base.count == 0  # then the fit is made about the round's own model, whatever its scale
+        sums, reference = jax.tree.map(
+            lambda one, all: jnp.where(alone, one, all),
+            (pool.latest, pool.reference),
+            (_together(pool), self.truth_model()),
+        )
+        count = jnp.maximum(sums.count, LEAST)
+        scatter = sums.gram - sums.total[:, None] * sums.total[None] / count
+        lower = cholesky(scatter / self.divisor(count))
+        # n rows span n - 1 directions about their mean; rounding would leave more
+        lower = jnp.where(jnp.arange(self.dim, dtype=float)[None] < count - 1, lower, 0.0)
+        model = self.refitted(reference, sums.total / count, lower)
+        reason = jnp.where(sums.count < LEAST, chain.TOO_FEW, chain.ALIVE).astype(jnp.int32)
+        return jax.tree.map(
+            lambda new, old: jnp.where(reason == chain.ALIVE, new, old), model, previous
+        ), reason
+
+    def divisor(self, count):
+        """What the scatter of `count` rows is divided by."""
+        return count - 1 if self.estimator == "unbiased" else count
+
+    def refitted(self, model: Model, shift, lower) -> Model:
+        """N(shift, lower lower') in coordinates where `model` is N(0, I); `lower` (D, D) is lower triangular."""
+        diagonal = jnp.diagonal(lower)
+        regular = jnp.all(diagonal > 0) & jnp.isfinite(model.log_det)
+        growth = jnp.sum(jnp.log(jnp.where(diagonal > 0, diagonal, 1.0)))
+        factor, change = _scaled(model.factor @ lower)
+        inverse, inverse_change = _scaled(solve_lower(lower, model.inverse))
+        return Model(
+            mean=model.mean + jnp.exp(model.log_scale) * (model.factor @ shift),
+            factor=factor,
+            log_scale=model.log_scale + change,
+            log_det=jnp.where(regular, model.log_det + 2 * growth, -jnp.inf),
+            inverse=jnp.where(regular, inverse, 0.0),
+            inverse_log_scale=jnp.where(regular, model.inverse_log_scale + inverse_change, 0.0),
+        )
+
+    def measure(self, key, model: Model) -> dict[str, jax.Array]:
+        """The metrics of `descriptions`."""
+        error = self.covariance.color(model.mean[:, None])
+        spread = jnp.sum(self.covariance.color(model.factor) ** 2)
+        whole = jnp.sum(self.covariance.color(jnp.eye(self.dim, dtype=float)) ** 2)
+        log_trace = 2 * model.log_scale + jnp.log(spread / whole)
+        distance = jnp.sum(model.inverse**2) + jnp.sum((model.inverse @ model.mean) ** 2)
+        regular = jnp.isfinite(model.log_det)
+        return {
+            "squared_error": jnp.sum(error**2),
+            "trace": jnp.exp(log_trace),
+            "log_trace": log_trace,
+            "log_det": jnp.where(regular, model.log_det, jnp.nan),
+            "log_mahalanobis": jnp.where(
+                regular, 2 * model.inverse_log_scale + jnp.log(jnp.where(regular, distance, 1.0)), jnp.nan
+            ),
+        }
+
+    def check_sizes(self, n_real: int, n_per_round: np.ndarray, alone: bool, rows: int | None = None) -> None:
+        """Raise ValueError where a round could not be drawn, or not fitted whatever the draw; see `engine`."""
+        sizes = [("n_real", n_real)] + [("n_per_round", int(n)) for n in np.unique(n_per_round)]
+        for name, size in sizes if alone and rows is None else sizes[:1]:
+            if size < LEAST:
+                raise ValueError(f"{name} must be >= {LEAST} to fit a covariance, got {size}")
+        if rows is not None and rows < LEAST:
+            raise ValueError(f"workflow.size must be >= {LEAST} to fit a covariance, got {rows}")
+        for name, size in sizes:
+            check_most(name, size, self)
+
+
+def gaussian(mean, *, covariance=None, estimator: str = "mle", tolerance=None) -> Gaussian:
+    """The task x ~ N(mean, covariance): each round fits mean and covariance.
+
+    With no more rows than dimensions the covariance is singular, and `log_det` and `log_mahalanobis` are NaN.
+
+    Args:
+        mean: (D,); a whole number D stands for D zeros.
+        covariance: (D, D), (D,) variances, one variance, or None for the identity.
+        estimator: "mle" divides the scatter by the number of rows, "unbiased" by one less.
+        tolerance: a generated row is correct up to this Mahalanobis distance from the real data's mean, > 0; None
+            for the one within which 95 % of real rows lie.
+
+    Raises:
+        ValueError: a value outside its range, a wrong shape, an unknown estimator.
+        TypeError: something that is not a number.
+    """
+    if numbers("mean", mean).ndim == 0:
+        mean = np.zeros(check_whole("mean", mean, 1))
+    mean = numbers("mean", mean)
+    check_shape("mean", mean, (None,))
+    check_value("mean", mean, "finite")
+    if len(mean) == 0:
+        raise ValueError("mean must have at least one entry, got none")
+    if tolerance is None:
+        tolerance = np.sqrt(stats.chi2.ppf(TYPICAL, len(mean)))
+    check_shape("tolerance", tolerance, ())
+    task = Gaussian(
+        mean=as_float(mean),
+        covariance=check_covariance(covariance, len(mean)),
+        tolerance=as_numbers("tolerance", tolerance),
+        estimator=estimator,
+    )
+    return check_fields(task, "task")
+
+
+def _together(pool: Sums) -> Moments:
+    """The sums of all rows in coordinates where the real data are N(0, I)."""
+    base, latest, model = pool
+    root = jnp.exp(model.log_scale) * model.factor
+    moved = root @ latest.total
+    outer = moved[:, None] * model.mean[None]
+    gram = root @ latest.gram @ root.T + outer + outer.T
+    return Moments(
+        gram=base.gram + gram + latest.count * model.mean[:, None] * model.mean[None],
+        total=base.total + moved + latest.count * model.mean,
+        count=base.count + latest.count,
+    )
+
+
+def _scaled(matrix):
+    """`matrix` with the mean square of its rows' lengths made 1, and the log of what it was divided by."""
+    length = jnp.sqrt(jnp.sum(matrix**2) / matrix.shape[0])
+    length = jnp.where(length > 0, length, 1.0)
+    return matrix / length, jnp.log(length)
