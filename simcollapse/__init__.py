@@ -17,9 +17,11 @@ if TYPE_CHECKING:
     from simcollapse.results import frozen
     from simcollapse.schedules import geometric_growth, linear_growth
     from simcollapse.tasks import (
+        Discrete,
         Gaussian,
         GaussianMixture,
         LinearRegression,
+        discrete,
         fitted,
         flips,
         fresh_linear_labels,
@@ -43,6 +45,7 @@ if TYPE_CHECKING:
     from simcollapse.workflows import accumulate, accumulate_subsample, replace
 
 __all__ = [
+    "Discrete",
     "Gaussian",
     "GaussianMixture",
     "LinearRegression",
@@ -51,6 +54,7 @@ __all__ = [
     "audit",
     "bernoulli",
     "confidence",
+    "discrete",
     "fitted",
     "flips",
     "fresh_linear",
@@ -81,9 +85,11 @@ _HOME = {
     "simcollapse.results": ("frozen",),
     "simcollapse.schedules": ("geometric_growth", "linear_growth"),
     "simcollapse.tasks": (
+        "Discrete",
         "Gaussian",
         "GaussianMixture",
         "LinearRegression",
+        "discrete",
         "fitted",
         "flips",
         "fresh_linear_labels",

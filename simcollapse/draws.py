@@ -61,6 +61,33 @@ def binomial(key: jax.Array, count: jax.Array, chance: jax.Array) -> jax.Array:
     return jnp.where(mirrored, count - successes, successes)
 
 
+def multinomial(key: jax.Array, count: jax.Array, chances: jax.Array) -> jax.Array:
+    """Counts (M,) of `count` draws (a whole number in a float) of M outcomes with these probabilities.
+
+    Halves are split into halves, by a binomial each, until single outcomes are left: log2(M) steps. Exact as
+    `binomial` is; an outcome of probability zero is never drawn. `chances` need not sum to 1 to the last digit.
+    """
+    outcomes = chances.shape[0]
+    depth = max(1, (outcomes - 1).bit_length())
+    width = 2 ** (depth - 1)
+    mass = jnp.pad(chances, (0, 2 * width - outcomes))
+    masses = []  # of the left and right half of each node, for every step, padded to the widest
+    for level in range(depth):
+        halves = mass.reshape(2 ** (level + 1), -1).sum(axis=1).reshape(-1, 2)
+        masses.append(jnp.pad(halves, ((0, width - len(halves)), (0, 0))))
+
+    def split(left, step):
+        level, halves = step
+        both = halves[:, 0] + halves[:, 1]
+        share = jnp.clip(halves[:, 0] / jnp.where(both > 0, both, 1.0), 0, 1)
+        taken = binomial(jax.random.fold_in(key, level), left[:width], share)
+        return jnp.stack([taken, left[:width] - taken], axis=1).ravel(), None
+
+    start = jnp.zeros(2 * width, chances.dtype).at[0].set(count)
+    steps = (jnp.arange(depth, dtype=jnp.int32), jnp.stack(masses))
+    return jax.lax.scan(split, start, steps)[0][:outcomes]
+
+
 def _search(key, count, p):
     """The smallest k with cdf(k) > a uniform."""
     toss = jax.random.uniform(jax.random.fold_in(key, 0), p.shape, p.dtype)

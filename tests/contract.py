@@ -31,6 +31,7 @@ TASKS |= {
     "half space": sc.half_space(2, generator=sc.linear_labels(angle=0.4), learner="averaging"),
     "retrained": sc.gaussian_mixture([1.0, 1.0], generator=sc.fitted(), learner="logistic", penalty=0.1),
     "gaussian fit": sc.gaussian([1.0, -1.0], covariance=[[2.0, 0.5], [0.5, 1.0]]),
+    "discrete": sc.discrete(outcomes=30, zipf=0.5),
     "fresh rules": sc.half_space([1.0, 2.0], generator=sc.fresh_linear_labels(0.4)),
 }
 
@@ -63,10 +64,11 @@ VERIFIERS = {
     "confidence": sc.confidence(0.6, by=sc.linear(angle=0.3, alignment="opposite")),
 }
 
-KINDS = {  # of task: its plainest task and verifier, and a metric that is another number in every chain
-    "regression": ("gaussian", "biased ball", "squared_error"),
-    "classification": ("mixture", "linear", "angle"),
-    "density": ("gaussian fit", "random", "squared_error"),
+KINDS = {  # of task: its plainest task and verifier, a metric that differs in every chain, an axis of its model
+    "regression": ("gaussian", "biased ball", "squared_error", ("dim", 2)),
+    "classification": ("mixture", "linear", "angle", ("dim", 2)),
+    "discrete": ("discrete", "random", "squared_error", ("outcome", 30)),
+    "density": ("gaussian fit", "random", "squared_error", ("dim", 2)),
 }
 
 WORKFLOWS = {

@@ -18,7 +18,7 @@ def _combinations():
     for name, task in TASKS.items():
         yield name, KINDS[task.kind][1], "replace"
     for name, verifier in VERIFIERS.items():
-        task, plain, _ = KINDS[getattr(verifier, "kind", "regression")]
+        task, plain, *_ = KINDS[getattr(verifier, "kind", "regression")]
         if name != plain:
             yield task, name, "accumulate"
     for name in WORKFLOWS:
@@ -56,8 +56,8 @@ def test_promises(names):
     assert blocks.compiled_block.cache_info().misses == before, "compiled twice for one structure"
     assert result.identical(again), "the same key gave other bits"
 
-    assert {"chain": 24, "round": 4, "dim": 2}.items() <= result.sizes.items()
-    metric = KINDS[choices[0].kind][2]
+    metric, axis = KINDS[choices[0].kind][2:]
+    assert {("chain", 24), ("round", 4), axis} <= set(result.sizes.items())
     assert result[metric].dtype == np.dtype(float)
     assert np.isfinite(result[metric]).all()
     assert len(np.unique(result[metric].isel(round=0))) == 24, "chains share their noise"

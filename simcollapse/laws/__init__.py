@@ -3,12 +3,18 @@
 from types import ModuleType
 from typing import Any
 
-from simcollapse.laws import gaussian_mixture_independent, gaussian_unverified, linear_regression_unverified
+from simcollapse.laws import (
+    discrete_unverified,
+    gaussian_mixture_independent,
+    gaussian_unverified,
+    linear_regression_unverified,
+)
 
 _LAWS: tuple[ModuleType, ...] = (
     linear_regression_unverified,
     gaussian_mixture_independent,
     gaussian_unverified,
+    discrete_unverified,
 )
 
 

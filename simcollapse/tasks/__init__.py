@@ -1,5 +1,6 @@
 """Tasks: what is modelled. One file each; `KNOWN` lists them."""
 
+from simcollapse.tasks.discrete import Discrete, discrete
 from simcollapse.tasks.gaussian import Gaussian, gaussian
 from simcollapse.tasks.gaussian_mixture import GaussianMixture, gaussian_mixture, half_space
 from simcollapse.tasks.generators import fitted, flips, fresh_linear_labels, linear_labels
@@ -9,14 +10,17 @@ KNOWN = {
     "linear_regression": linear_regression,
     "gaussian_mixture": gaussian_mixture,
     "gaussian": gaussian,
+    "discrete": discrete,
     "half_space": half_space,
 }
 
 __all__ = [
     "KNOWN",
+    "Discrete",
     "Gaussian",
     "GaussianMixture",
     "LinearRegression",
+    "discrete",
     "fitted",
     "flips",
     "fresh_linear_labels",

@@ -26,6 +26,7 @@ from simcollapse.theorems import (
     designs,
     engine,
     exact_chain,
+    generative,
     learning,
     noise,
     stopping,
@@ -85,6 +86,9 @@ KNOWN: dict[str, Theorem] = {
         audits.SIZE,
         audits.ALWAYS,
         audits.PLURALITY,
+        generative.LOG_VOLUME,
+        generative.MEAN_COVARIANCE,
+        generative.HETEROZYGOSITY,
     )
 }
 

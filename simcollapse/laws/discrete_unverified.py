@@ -1,0 +1,36 @@
+"""Exact in law: a round of an unverified discrete distribution without its draws, by multinomial counts."""
+
+import jax.numpy as jnp
+
+from simcollapse import chain
+from simcollapse.checks import as_float
+from simcollapse.draws import LARGEST_COUNT, multinomial
+from simcollapse.tasks.discrete import Discrete, Model, Sums
+from simcollapse.verifiers.none import NoVerifier
+
+TASK, VERIFIER = Discrete, NoVerifier
+
+
+def why_not(task: Discrete, sampling: chain.Sampling, least: int, most: int) -> str | None:
+    """Why the law is not known for this task with rounds of `least` to `most` samples; None when it is."""
+    exact = LARGEST_COUNT[as_float(0).dtype.itemsize]
+    if most > exact:
+        return f"rounds of more than {exact} rows are not counted exactly in this float type, got {most}"
+    return None
+
+
+def fit_alone(key, task: Discrete, model: Model, count) -> Model:
+    """Shares of `count` draws of `model`. Source: classical."""
+    number = count.astype(float)
+    return Model(multinomial(key, number, model.probability) / jnp.maximum(number, 1.0))
+
+
+def add_real(key, task: Discrete, pool: Sums, count) -> Sums:
+    """`pool` with `count` real draws added."""
+    return Sums(pool.count + multinomial(key, count.astype(float), task.probability))
+
+
+def add_round(key, loop: chain.Loop, state: chain.State, pool: Sums, count):
+    """`pool` with a round's draws added; and the counts."""
+    drawn = multinomial(key, count.astype(float), state.model.probability)
+    return Sums(pool.count + drawn), chain.every_row_kept(loop.task, count)
