@@ -1,5 +1,7 @@
 """Fitting a distribution to its own samples: Gaussians and discrete distributions, no verifier."""
 
+from typing import Any
+
 import numpy as np
 
 from simcollapse import engine
@@ -59,14 +61,14 @@ LOG_VOLUME = Theorem(
 
 
 def _mean_covariance(planted):
-    sizes = {"n_real": N, "n_per_round": N, "rounds": ROUNDS}
+    sizes: Any = {"n_real": N, "n_per_round": N, "rounds": ROUNDS}
     exact = workflows.gaussian_accumulate if not planted else workflows.gaussian_replace
     result = _chains(gaussian(DIM), accumulate(), n=N, seed=62)
     yield equal_means("accumulate, trace", result.trace, exact.covariance_ratio_exact(**sizes))
     yield equal_means("accumulate, mean", result.squared_error, DIM * exact.mean_error_ratio_exact(**sizes))
     sub = workflows.gaussian_subsample
     result = _chains(gaussian(DIM), accumulate_subsample(), n=N, seed=63)
-    common = {"n_per_round": N, "rounds": ROUNDS}
+    common: Any = {"n_per_round": N, "rounds": ROUNDS}
     yield equal_means("accumulate-subsample, trace", result.trace, sub.covariance_ratio_exact(**common))
 
 
