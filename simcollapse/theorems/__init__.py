@@ -82,6 +82,8 @@ KNOWN: dict[str, Theorem] = {
         learning.ROWS_NEEDED,
         learning.PAYS,
         learning.SUREST,
+        learning.ANISOTROPIC,
+        learning.BEST_SIZE,
         audits.COVERAGE,
         audits.SIZE,
         audits.ALWAYS,

@@ -8,7 +8,7 @@ import numpy as np
 import theory
 from simcollapse.tasks import flips, fresh_linear_labels, gaussian_mixture, half_space, linear_labels
 from simcollapse.theorems.breakdown import AXIS, DIM, one_round
-from simcollapse.theorems.evidence import RATE, equal_means, within
+from simcollapse.theorems.evidence import RATE, below, equal_means, within
 from simcollapse.theorems.theorem import Theorem
 from simcollapse.verifiers import bernoulli, confidence, fresh_linear, linear
 
@@ -235,4 +235,62 @@ SUREST = Theorem(
     + ".",
     planted="the moment along the truth is taken for zero",
     check=_surest,
+)
+
+
+def _anisotropic(planted):
+    dim, rows, p, phi, psi = 60, 300, 0.2, 0.9, 0.4
+    covariance = np.repeat([0.3, 2.0], dim // 2)
+    mean = np.sqrt(np.tile([0.05, 0.02], dim // 2))
+    quality = float(bd.signed_quality(p, phi, psi))
+    for ridge in (0.2, 2.0):
+        task = gaussian_mixture(mean, covariance=covariance, generator=flips(p), penalty=ridge)
+        result = one_round(task, bernoulli(phi, psi), rows=rows, chains=512, seed=49, n_real=rows)
+        assumed = np.ones(dim) * covariance.mean() if planted else covariance
+        expected = bd.anisotropic_ridge(quality, mean, assumed, ridge, rows).accuracy
+        # the formula is the limit of large d, off by a few 1/n here
+        yield equal_means(f"ridge {ridge:g}", result.accuracy[:, 1], expected, 1.0 / rows)
+
+
+ANISOTROPIC = Theorem(
+    name="ridge-on-uneven-features",
+    statement="With any covariance ridge on n kept rows has class accuracy Phi(m/sqrt(nu)), m and nu from the "
+    "companion transform of its spectrum: p* stays where it is, and the Bayes accuracy is reached only "
+    "as the penalty fades.",
+    source="derived here, announced in [Firdoussi24]; theory.breakdown.anisotropic_ridge",
+    assumptions="R1, Gaussian classes of one covariance; leading order in 1/d.",
+    strategy="simulate() at d = 60, n = 300, variances 0.3 and 2: accuracy by z-score, 1/n allowed for finite size; "
+    + RATE
+    + ".",
+    planted="the variances are taken for their mean",
+    check=_anisotropic,
+)
+
+
+def _best_size(planted):
+    dim, p, separation, theta_ver = 20, 0.3, 1.55, np.pi / 12
+    best = round(bd.best_selection_size(dim, p, separation, theta_ver).num_selected)
+    verifier = linear(angle=theta_ver)
+    task = gaussian_mixture(
+        separation * np.eye(dim)[0], generator=flips(p), learner="logistic", penalty=1.0, loss="sum"
+    )
+    errors = {}
+    for rows in (best // 8, best, 8 * best):
+        result = one_round(task, verifier, rows=rows, chains=96, seed=50)
+        errors[rows] = 1 - result.accuracy[:, 1]
+    for rows in (best // 8, 8 * best):
+        gain = errors[best] - errors[rows]
+        yield below(f"{best} rows against {rows}", -gain if planted else gain)
+
+
+BEST_SIZE = Theorem(
+    name="a-weak-verifier-has-a-best-data-size",
+    statement="Logistic regression with a fixed total penalty on rows that a fixed linear verifier kept is best at a "
+    "finite number of rows: with fewer it is noisy, with more it drifts to the verifier's own rule, as n^(-1/3).",
+    source="[Feng24], Fig. 3, for the fact; derived here for the size; theory.breakdown.best_selection_size",
+    assumptions="R2: labels flipped independently, one fixed linear verifier; Gaussian classes.",
+    strategy="simulate() in 20 dimensions at the best size and at an eighth and eight times of it: the error there is "
+    "larger, established; " + RATE + ".",
+    planted="the two sides are exchanged",
+    check=_best_size,
 )
