@@ -28,7 +28,7 @@ def _combinations():
 
 
 # One row of each kind in the fast run; each of the others compiles three programs of its own.
-FAST = {"gaussian", "orthogonal", "fixed", "mixture", "three classes"}
+FAST = {"gaussian", "orthogonal", "fixed", "mixture", "gaussian fit", "discrete"}
 FAST_VERIFIERS = {
     "none",
     "biased ball",
@@ -36,7 +36,7 @@ FAST_VERIFIERS = {
     "function",
     "host function",
     "linear",
-    "bernoulli",
+    "random",
     "confidence",
 }
 

@@ -27,7 +27,7 @@ def run(task, workflow="replace", engine="auto", *, n=N, rounds=ROUNDS, chains=4
         ("replace", "law"),
         ("replace", "sample"),
         ("accumulate", "law"),
-        ("accumulate", "sample"),
+        pytest.param("accumulate", "sample", marks=pytest.mark.slow),
         ("accumulate_subsample", "sample"),
     ],
 )
@@ -61,8 +61,10 @@ def test_engines_agree():
         )
 
 
-@pytest.mark.parametrize("x64", [True, False])
-@pytest.mark.parametrize("outcomes", [2, 6, 100])
+@pytest.mark.parametrize(
+    ("outcomes", "x64"),
+    [(2, True), (6, False), *(pytest.param(100, x64, marks=pytest.mark.slow) for x64 in (True, False))],
+)
 def test_multinomial_counts_have_their_moments(outcomes, x64):
     weights = np.arange(1.0, outcomes + 1)
     weights[outcomes // 2] = 0

@@ -24,7 +24,7 @@ def run(task, workflow="replace", engine="auto", *, n=12, rounds=ROUNDS, chains=
     [
         ("replace", "mle", "law"),
         ("replace", "unbiased", "sample"),
-        ("accumulate", "mle", "sample"),
+        pytest.param("accumulate", "mle", "sample", marks=pytest.mark.slow),
         ("accumulate", "unbiased", "law"),
     ],
 )
@@ -94,6 +94,7 @@ def test_a_collapse_is_followed_below_the_smallest_number(engine, x64):
     assert (result.trace.values[:, -1] == 0).all()  # which is why there is a logarithm beside it
 
 
+@pytest.mark.slow
 def test_units_and_axes_do_not_matter():
     """An affine map of the data maps every chain: relative volume stays as it is, the mean's error is mapped too."""
     covariance = np.array([[200.0, 150.0], [150.0, 200.0]])

@@ -174,7 +174,12 @@ def simulated_accuracy(rng, dim, num_rows, ridge, c, variances, mean, repeats):
 
 
 @pytest.mark.parametrize(
-    ("s", "c", "ridge", "eta"), [(1.0, 0.65, 0.1, 0.2), (1.5, 0.75, 0.5, 0.5), (1.2, -0.3, 0.05, 0.25)]
+    ("s", "c", "ridge", "eta"),
+    [
+        pytest.param(1.0, 0.65, 0.1, 0.2, marks=pytest.mark.slow),
+        (1.5, 0.75, 0.5, 0.5),
+        pytest.param(1.2, -0.3, 0.05, 0.25, marks=pytest.mark.slow),
+    ],
 )
 def test_isotropic_matches_simulation(s, c, ridge, eta):
     """Extrapolated to d = inf from two sizes; false-alarm rate 1e-6, sees errors of 0.02 in accuracy."""
