@@ -22,6 +22,7 @@ from simcollapse.checks import (
     numbers,
     parameter,
 )
+from simcollapse.tasks.buffers import lots, places, taken
 from simcollapse.tasks.designs import CHUNK
 from simcollapse.tasks.generators import check_one_of
 
@@ -155,23 +156,17 @@ class Discrete:
         """`pool` with the batch's kept draws."""
         outcome = batch.data.outcome
         if isinstance(pool, Buffer):
-            place = pool.count + jnp.cumsum(batch.weight > 0, dtype=jnp.int32) - 1
-            place = jnp.where(
-                batch.weight > 0, place, pool.outcome.shape[0]
-            )  # out of range: dropped by the scatter
+            place, count = places(pool.count, batch.weight, pool.outcome.shape[0])
             return Buffer(
                 outcome=pool.outcome.at[place].set(outcome, mode="drop"),
-                count=pool.count + jnp.sum(batch.weight > 0, dtype=jnp.int32),
+                count=count,
             )
         return Sums(pool.count.at[outcome].add(batch.weight))
 
     def draw(self, key, pool: Buffer, count, limit: int) -> Sums:
         """Counts of `count` draws (at most `limit`) taken from the buffer without replacement; of all if fewer."""
-        capacity = pool.outcome.shape[0]
-        ticket = jax.random.bits(key, (capacity,), "uint32") >> 1
-        ticket = jnp.where(jnp.arange(capacity, dtype=jnp.int32) < pool.count, ticket, jnp.uint32(2**32 - 1))
-        chosen = jnp.argsort(ticket)[: min(limit, capacity)]
-        weight = (jnp.arange(chosen.shape[0], dtype=jnp.int32) < jnp.minimum(count, pool.count)).astype(float)
+        chosen = lots(key, pool.count, pool.outcome.shape[0], limit)
+        weight = taken(chosen, pool.count, count)
         return Sums(jnp.zeros(self.outcomes).at[pool.outcome[chosen]].add(weight))
 
     def fit(self, key, pool: Sums | Buffer, previous: Model) -> tuple[Model, jax.Array]:

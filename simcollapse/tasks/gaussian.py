@@ -27,6 +27,7 @@ from simcollapse.checks import (
     parameter,
 )
 from simcollapse.linalg import cholesky, solve_lower
+from simcollapse.tasks.buffers import lots, places, taken
 from simcollapse.tasks.designs import CHUNK
 from simcollapse.tasks.features import Covariance, check_covariance
 
@@ -180,13 +181,10 @@ class Gaussian:
         """`pool` with the batch's kept rows, which must be of the model that it is ready for."""
         data: Points = batch.data
         if isinstance(pool, Buffer):
-            place = pool.count + jnp.cumsum(batch.weight > 0, dtype=jnp.int32) - 1
-            place = jnp.where(
-                batch.weight > 0, place, pool.white.shape[0]
-            )  # out of range: dropped by the scatter
+            place, count = places(pool.count, batch.weight, pool.white.shape[0])
             return Buffer(
                 white=pool.white.at[place].set(data.white.T, mode="drop"),
-                count=pool.count + jnp.sum(batch.weight > 0, dtype=jnp.int32),
+                count=count,
             )
         weighted = data.noise * batch.weight[None]
         return pool._replace(
@@ -199,11 +197,8 @@ class Gaussian:
 
     def draw(self, key, pool: Buffer, count, limit: int) -> Sums:
         """Sums of `count` rows (at most `limit`) drawn from the buffer without replacement; of all if fewer."""
-        capacity = pool.white.shape[0]
-        ticket = jax.random.bits(key, (capacity,), "uint32") >> 1
-        ticket = jnp.where(jnp.arange(capacity, dtype=jnp.int32) < pool.count, ticket, jnp.uint32(2**32 - 1))
-        chosen = jnp.argsort(ticket)[: min(limit, capacity)]
-        weight = (jnp.arange(chosen.shape[0], dtype=jnp.int32) < jnp.minimum(count, pool.count)).astype(float)
+        chosen = lots(key, pool.count, pool.white.shape[0], limit)
+        weight = taken(chosen, pool.count, count)
         rows = pool.white[chosen]
         weighted = rows * weight[:, None]
         sums = Moments(weighted.T @ rows, weighted.sum(axis=0), weight.sum())

@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from simcollapse import chain
 from simcollapse.linalg import BLOCK as WRITTEN_OUT
 from simcollapse.linalg import solve_positive
+from simcollapse.tasks.buffers import lots, places
 from simcollapse.tasks.rules import Rule, sign, vertices
 
 KNOWN = ("ridge", "averaging", "logistic")
@@ -85,21 +86,17 @@ def _products(code, table, weight):
 
 def add_to_buffer(pool: Buffer, code, label, weight) -> Buffer:
     """`pool` with the rows of positive weight added."""
-    place = pool.count + jnp.cumsum(weight > 0, dtype=jnp.int32) - 1
-    place = jnp.where(weight > 0, place, pool.x.shape[0])  # out of range: dropped by the scatter
+    place, count = places(pool.count, weight, pool.x.shape[0])
     return Buffer(
         x=pool.x.at[place].set(code.T, mode="drop"),
         label=pool.label.at[place].set(label, mode="drop"),
-        count=pool.count + jnp.sum(weight > 0, dtype=jnp.int32),
+        count=count,
     )
 
 
 def draw_from_buffer(key, pool: Buffer, count, limit: int) -> Buffer:
     """`count` rows (at most `limit`) drawn from the buffer without replacement; all of them if fewer."""
-    capacity = pool.x.shape[0]
-    ticket = jax.random.bits(key, (capacity,), "uint32") >> 1
-    ticket = jnp.where(jnp.arange(capacity, dtype=jnp.int32) < pool.count, ticket, jnp.uint32(2**32 - 1))
-    chosen = jnp.argsort(ticket)[: min(limit, capacity)]
+    chosen = lots(key, pool.count, pool.x.shape[0], limit)
     return Buffer(pool.x[chosen], pool.label[chosen], jnp.minimum(count, pool.count).astype(jnp.int32))
 
 

@@ -25,6 +25,7 @@ from simcollapse.checks import (
     parameter,
 )
 from simcollapse.linalg import solve_positive
+from simcollapse.tasks.buffers import lots, places, taken
 from simcollapse.tasks.designs import Explicit, Fixed, Orthogonal, Rows, fixed, gaussian
 from simcollapse.tasks.features import check_positive_definite
 from simcollapse.truncated import truncated_normal
@@ -240,22 +241,18 @@ class LinearRegression:
         )
 
     def _store(self, pool: Buffer, batch):
-        place = pool.count + jnp.cumsum(batch.weight > 0, dtype=jnp.int32) - 1
-        place = jnp.where(batch.weight > 0, place, pool.x.shape[0])  # out of range: dropped by the scatter
+        place, count = places(pool.count, batch.weight, pool.x.shape[0])
         return Buffer(
             x=pool.x.at[place].set(batch.data.x, mode="drop"),
             residual=pool.residual.at[place].set(batch.data.residual(self.truth), mode="drop"),
             born=pool.born.at[place].set(jnp.broadcast_to(batch.born, place.shape), mode="drop"),
-            count=pool.count + jnp.sum(batch.weight > 0, dtype=jnp.int32),
+            count=count,
         )
 
     def draw(self, key, pool: Buffer, count, limit: int) -> Sums:
         """Sums of `count` rows (at most `limit`) drawn from the buffer without replacement; of all if fewer."""
-        capacity = pool.x.shape[0]
-        ticket = jax.random.bits(key, (capacity,), "uint32") >> 1
-        ticket = jnp.where(jnp.arange(capacity, dtype=jnp.int32) < pool.count, ticket, jnp.uint32(2**32 - 1))
-        chosen = jnp.argsort(ticket)[: min(limit, capacity)]
-        weight = (jnp.arange(chosen.shape[0], dtype=jnp.int32) < jnp.minimum(count, pool.count)).astype(float)
+        chosen = lots(key, pool.count, pool.x.shape[0], limit)
+        weight = taken(chosen, pool.count, count)
         residual = pool.residual[chosen] / self.noise
         gram, cross = Explicit().sums(pool.x[chosen].T, weight, residual)
         square, total = jnp.sum(weight * residual**2), jnp.sum(weight)
