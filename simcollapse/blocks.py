@@ -96,7 +96,7 @@ def program(signature, members, parts, cells, rounds, record_model) -> Program:
     rows = np.asarray(schedule) * task.rows_per_sample
     capacity, limit = None, 0
     if workflow.needs_rows:
-        capacity, limit = int(rows.sum()), int(workflow.size or rows[1:].max(initial=1))
+        capacity, limit = int(rows.sum()), workflow.limit(rows)
     elif task.needs_rows:
         capacity = int(rows.max() if workflow.fits_alone else rows.sum())
     ranked = int(rows[1:].max(initial=1)) if hasattr(verifier, "score") else 0
@@ -194,8 +194,10 @@ def _split_leaves(program, positions):
 def block_size(program, chains, asked, memory, device) -> int:
     """Chains of one block: the user's, or what cache and memory suggest; the same for any number of devices."""
     state, info, data = one_chain_shapes(program)
-    task = program.loop_static.treedef.unflatten(program.leaves)[0]
+    task, verifier, _ = program.loop_static.treedef.unflatten(program.leaves)
     row_bytes = task.draw_bytes(data)
+    if hasattr(verifier, "prepare_bytes"):
+        row_bytes = max(row_bytes, verifier.prepare_bytes(task))
     kept_bytes = 3 * results.num_bytes(state) + results.num_bytes(info)
     per_chain = 4 * row_bytes + kept_bytes
     limit = memory.device_bytes(device)

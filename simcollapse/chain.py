@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Protocol
 import jax
 import jax.numpy as jnp
 
-from simcollapse import keys
+from simcollapse import buffers, keys
 
 Tree = Any
 
@@ -33,7 +33,7 @@ class Batch(NamedTuple):
     """Rows on their way into a pool."""
 
     data: Tree  # rows of the task, N of them
-    weight: jax.Array  # (N,), 0 rejected, 1 kept
+    weight: jax.Array  # (N,), 0: does not enter; 1 unless the workflow weighs rows
     born: jax.Array  # (), round that made the rows, 0 = real
 
 
@@ -86,7 +86,7 @@ class Task(Protocol):
 
     kind: str  # "regression" or "classification"; what a verifier must be made for
     descriptions: dict[str, str]  # what each metric of `measure` is, and its unit
-    needs_rows: bool  # a fit needs the rows themselves, not sums
+    needs_rows: bool  # a fit needs the rows themselves (`buffers.Seen`), not sums
     dim: int  # D
     chunk_rows: int  # rows of one draw
     rows_per_sample: int  # rows that one unit of n_real or n_per_round stands for
@@ -100,10 +100,11 @@ class Task(Protocol):
     def draw_bytes(self, data: Tree) -> int: ...  # memory that one draw works on, from the shapes of its rows
     def number(self, chunk: jax.Array) -> jax.Array: ...  # (N,), which sample of the round a row is
     def correct(self, data: Tree, bound: jax.Array | None) -> jax.Array: ...  # (N,), against the truth
-    def empty(self, capacity: int | None, model: Tree) -> Tree: ...  # sums, or a buffer of that many rows
-    def open(self, pool: Tree, model: Tree) -> Tree: ...  # the same pool, made ready for rows of `model`
-    def add(self, pool: Tree, batch: Batch) -> Tree: ...
-    def draw(self, key: jax.Array, pool: Tree, count: jax.Array, limit: int) -> Tree: ...
+    def rows(self, data: Tree) -> Tree: ...  # what a buffer keeps of each row, leaves (N, …)
+    def empty(self, model: Tree) -> Tree: ...  # sums of no rows, ready for rows of `model`
+    def open(self, pool: Tree, model: Tree) -> Tree: ...  # the same sums, made ready for rows of `model`
+    def add(self, pool: Tree, batch: Batch) -> Tree: ...  # sums with a batch added
+    def sums(self, rows: Tree, weight: jax.Array) -> Tree: ...  # of rows out of a buffer
     def fit(self, key: jax.Array, pool: Tree, previous: Tree) -> tuple[Tree, jax.Array]: ...  # model, reason
     def measure(self, key: jax.Array, model: Tree) -> dict[str, jax.Array]: ...
     def check_sizes(self, n_real: int, n_per_round: Any, alone: bool, rows: int | None) -> None: ...
@@ -116,7 +117,8 @@ class Verifier(Protocol):
         `chance(judge, data, model, correct)`, the probability (N,) that a row is accepted: a toss for each row,
             by a verifier that is told which rows are correct;
         `score(key, judge, data, model)` (N,) and `share`: of a round's rows, the share with the highest scores.
-    Optional: `kind`, of the tasks it is made for; `check_task(task)`; `interval(judge, data)`, `bound(judge, data)`;
+    Optional: `prepare(key, judge, task, model)`, what it knows in this round alone, passed as `judge` to the others;
+    `kind`, of the tasks it is made for; `check_task(task)`; `interval(judge, data)`, `bound(judge, data)`;
     `measure(judge, task, model)`, metrics beside the task's, with their `descriptions`.
     """
 
@@ -125,13 +127,19 @@ class Verifier(Protocol):
 
 
 class Workflow(Protocol):
-    """Which rows the next fit sees."""
+    """Which rows the next fit sees.
 
-    needs_rows: bool  # a buffer of rows rather than sums
+    With `needs_rows`: `limit(rows)`, most rows of a fit, and `choose(key, pool, wanted, k, limit)`, those of round k
+    as `buffers.Seen`.
+    With fresh real rows: `real_rows(count)`, how many of a round's rows are real; `parts(counts)`, the same for all
+    rounds, (real, generated); `row_weights(real, generated)`, of each kind, or None.
+    Optional: `source(task, model)`, the model that generates in place of the fitted one; `rejected_weight`, with which
+    rejected rows enter the pool; `check_task(task)`.
+    """
+
+    keeps: bool  # rows of earlier rounds stay in the pool
     fits_alone: bool  # a fit sees no more rows than one round's
-
-    def begin(self, task: Any, pool: Tree, model: Tree, capacity: int | None) -> Tree: ...
-    def training(self, key: jax.Array, task: Any, pool: Tree, count: jax.Array, limit: int) -> Tree: ...
+    needs_rows: bool  # a buffer of rows rather than sums
 
 
 class Law(Protocol):
@@ -191,10 +199,10 @@ def start(key: jax.Array, loop: Loop, count: jax.Array) -> tuple[State, Info]:
     if keeps_no_pool(loop):
         pool, model, reason = (), law.fit_alone(key_law, task, truth, count), jnp.int32(ALIVE)
     else:
-        pool = task.empty(loop.capacity, truth)
+        pool = _empty(loop, truth)
         pool = add_real(key, task, pool, count) if law is None else law.add_real(key_law, task, pool, count)
         nowhere = jax.tree.map(jnp.zeros_like, truth)  # a chain that cannot start stays here
-        model, reason = task.fit(keys.for_purpose(key, keys.FIT), pool, nowhere)
+        model, reason = task.fit(keys.for_purpose(key, keys.FIT), _all_of(task, pool), nowhere)
     reason = jnp.where((reason == ALIVE) & ~trained, UNTRAINED, reason).astype(jnp.int32)
     state = State(model=model, pool=pool, judge=judge, alive=reason == ALIVE, reason=reason)
     zero = jnp.int32(0)
@@ -231,20 +239,77 @@ def _refit(key, loop, state, count, k):
     if keeps_no_pool(loop):
         model = law.fit_alone(key_law, task, state.model, count)
         return model, (), jnp.int32(ALIVE), every_row_kept(task, count)
-    pool = workflow.begin(task, state.pool, state.model, loop.capacity)
+    acting = _acting(key, loop, state)
+    pool, generated, worth = _begin(key, loop, state.pool, acting.model, count)
     if law is None:
-        pool, counts = _collect(key, loop, state, pool, count, k)
+        pool, counts = _collect(key, loop, acting, pool, generated, k, worth)
     else:
-        pool, counts = law.add_round(key_law, loop, state, pool, count)
-    seen = workflow.training(keys.for_purpose(key, keys.COLLECT), task, pool, count, loop.limit)
+        pool, counts = law.add_round(key_law, loop, acting, pool, generated)
+    if workflow.needs_rows:
+        wanted = count * task.rows_per_sample
+        seen = workflow.choose(keys.for_purpose(key, keys.COLLECT), pool, wanted, k, loop.limit)
+        seen = seen if task.needs_rows else task.sums(seen.rows, seen.weight)
+    else:
+        seen = _all_of(task, pool)
     model, reason = task.fit(keys.for_purpose(key, keys.FIT), seen, state.model)
     nothing = (reason != ALIVE) & (counts.used == 0)
     return model, pool, jnp.where(nothing, NOTHING_KEPT, reason).astype(jnp.int32), counts
 
 
+def _acting(key, loop, state):
+    """`state` with the model that generates in this round, and with what the verifier knows in it."""
+    model, judge = state.model, state.judge
+    if hasattr(loop.workflow, "source"):
+        model = loop.workflow.source(loop.task, model)
+    if hasattr(loop.verifier, "prepare"):
+        judge = loop.verifier.prepare(keys.for_purpose(key, keys.JUDGE), judge, loop.task, model)
+    return state._replace(model=model, judge=judge)
+
+
+def _begin(key, loop, pool, model, count):
+    """The pool that generated rows enter, how many are to be generated, and what a kept row weighs (None: 1)."""
+    task, workflow, law = loop.task, loop.workflow, loop.law
+    if not hasattr(workflow, "real_rows"):
+        return (_open(task, pool, model) if workflow.keeps else _empty(loop, model)), count, None
+    truth = task.truth_model()
+    pool = _open(task, pool, truth) if workflow.keeps else _empty(loop, truth)
+    real = workflow.real_rows(count)
+    weights = workflow.row_weights(real, count - real)
+    if law is not None:
+        pool = law.add_real(keys.for_purpose(key, keys.LAW, 1), task, pool, real)
+    else:
+        pool = add_real(key, task, pool, real, weight=None if weights is None else weights[0])
+    return _open(task, pool, model), count - real, None if weights is None else weights[1]
+
+
+def _empty(loop, model):
+    if loop.capacity is not None:
+        return buffers.empty(loop.task, loop.capacity)
+    return loop.task.empty(model)
+
+
+def _open(task, pool, model):
+    return pool if isinstance(pool, buffers.Pool) else task.open(pool, model)
+
+
+def _add(task, pool, batch: Batch):
+    if isinstance(pool, buffers.Pool):
+        return buffers.add(pool, task.rows(batch.data), batch.weight, batch.born)
+    return task.add(pool, batch)
+
+
+def _all_of(task, pool):
+    """All of a pool as a fit wants it."""
+    if not isinstance(pool, buffers.Pool):
+        return pool
+    seen = buffers.everything(pool)
+    return seen if task.needs_rows else task.sums(seen.rows, seen.weight)
+
+
 def keeps_no_pool(loop: Loop) -> bool:
     """Whether the law gives each fit at once, which needs a workflow whose fits see their own round alone."""
-    return hasattr(loop.law, "fit_alone") and loop.workflow.fits_alone
+    alone = loop.workflow.fits_alone and not hasattr(loop.workflow, "real_rows")
+    return hasattr(loop.law, "fit_alone") and alone
 
 
 def every_row_kept(task: Any, count: jax.Array) -> Counts:
@@ -257,25 +322,28 @@ def _rows(task, count):
     return count.astype(jnp.int32) * task.rows_per_sample
 
 
-def add_real(key: jax.Array, task: Any, pool: Tree, count: jax.Array, *, shared: bool = True) -> Tree:
-    """`pool` with `count` fresh real rows added; used for round 0 and by verifiers that train on real data.
+def add_real(
+    key: jax.Array, task: Any, pool: Tree, count: jax.Array, *, shared: bool = True, weight=None
+) -> Tree:
+    """`pool` with `count` fresh real rows added, each of this weight (None: 1).
 
-    `shared` says that `count` is the same for all chains of a block (see `keys.stored`).
+    Used for round 0, by workflows with fresh real rows and by verifiers that train on real data. `shared` says that
+    `count` is the same for all chains of a block (see `keys.stored`).
     """
 
     def add(chunk, pool):
         data = task.real(key, chunk, chunk * task.chunk_rows < count if shared else None)
-        weight = (task.number(chunk) < count).astype(float)
-        return task.add(pool, Batch(data=data, weight=weight, born=jnp.int32(0)))
+        present = (task.number(chunk) < count).astype(float)
+        return _add(task, pool, Batch(data, present if weight is None else weight * present, jnp.int32(0)))
 
     return jax.lax.fori_loop(0, _num_chunks(count, task.chunk_rows), add, pool)
 
 
-def _collect(key, loop, state, pool, count, k):
-    """Pool with this round's accepted rows, and the counts."""
+def _collect(key, loop, state, pool, count, k, worth):
+    """Pool with this round's accepted rows, each of weight `worth` (None: 1), and the counts."""
     sampling = loop.sampling
     if sampling.fixed == "kept" and not loop.task.prescribed and sampling.rejected == "drop":
-        return _collect_until_kept(key, loop, state, pool, count, k)
+        return _collect_until_kept(key, loop, state, pool, count, k, worth)
     resample = sampling.rejected == "resample" or sampling.fixed == "kept"
     task = loop.task
     cutoff = _cutoff(key, loop, state, count) if loop.ranked else None
@@ -293,7 +361,8 @@ def _collect(key, loop, state, pool, count, k):
             data, used = _resample(
                 keys.for_purpose(key, keys.RESAMPLE, chunk), loop, state, data, kept, wanted
             )
-        pool = task.add(pool, Batch(data=data, weight=used.astype(float), born=k))
+        weight = _weight(loop, used, wanted, worth)
+        pool = _add(task, pool, Batch(data=data, weight=weight, born=k))
         return pool, _count(counts, wanted, correct, kept, used)
 
     zero = jnp.int32(0)
@@ -302,7 +371,14 @@ def _collect(key, loop, state, pool, count, k):
     )
 
 
-def _collect_until_kept(key, loop, state, pool, count, k):
+def _weight(loop, used, wanted, worth):
+    """Weight of each row on its way into the pool."""
+    weight = used.astype(float) if worth is None else worth * used.astype(float)
+    rejected = getattr(loop.workflow, "rejected_weight", None)
+    return weight if rejected is None else jnp.where(wanted & ~used, rejected, weight)
+
+
+def _collect_until_kept(key, loop, state, pool, count, k, worth):
     """Rows drawn until `count` were accepted, or `max_tries * count` proposals were made."""
     task = loop.task
     tries = loop.sampling.max_tries
@@ -324,7 +400,7 @@ def _collect_until_kept(key, loop, state, pool, count, k):
         proposed = (before < count) & (task.number(chunk) < most)
         kept = accepted & proposed
         correct = correct & proposed
-        pool = task.add(pool, Batch(data=data, weight=kept.astype(float), born=k))
+        pool = _add(task, pool, Batch(data=data, weight=_weight(loop, kept, proposed, worth), born=k))
         return chunk + 1, pool, _count(counts, proposed, correct, kept, kept)
 
     zero = jnp.int32(0)

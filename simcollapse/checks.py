@@ -31,6 +31,10 @@ def choice(doc: str = "") -> Any:
 
 _KINDS = {
     "flag": (lambda v: isinstance(v, (bool, np.bool_)), "True or False"),
+    "count": (
+        lambda v: isinstance(v, (int, np.integer)) and not isinstance(v, bool) and v >= 1,
+        "a whole number >= 1",
+    ),
     "count or none": (
         lambda v: v is None or (isinstance(v, (int, np.integer)) and not isinstance(v, bool) and v >= 1),
         "a whole number >= 1, or None",
@@ -40,6 +44,7 @@ _KINDS = {
 
 _ALLOWED = {
     "finite": (lambda v: np.isfinite(v), "finite"),
+    "limit": (lambda v: ~np.isnan(v), "a number (inf allowed)"),
     "positive": (lambda v: np.isfinite(v) & (v > 0), "positive and finite"),
     "nonnegative": (lambda v: np.isfinite(v) & (v >= 0), ">= 0 and finite"),
     "radius": (lambda v: v > 0, "positive (inf accepts everything)"),

@@ -232,9 +232,14 @@ def _group(cells, sampling, rounds, engine, record_model) -> list[blocks.Program
         n_real = check_whole("n_real", made["n_real"], 1)
         counts = schedules.resolve(made["n_per_round"], rounds)
         task.check_sizes(n_real, counts, workflow.fits_alone, getattr(workflow, "size", None))
+        if hasattr(workflow, "check_task"):
+            workflow.check_task(task)
+        drawn = workflow.parts(counts) if hasattr(workflow, "parts") else (counts,)
+        for sizes in drawn:
+            task.check_sizes(n_real, sizes[sizes > 0], False)
         schedule = np.concatenate([[n_real], counts])
         leaves, treedef = jax.tree.flatten((task, verifier, workflow))
-        law = _law(task, verifier, workflow, how, schedule, engine)
+        law = _law(task, verifier, workflow, how, np.concatenate([schedule[:1], *drawn]), engine)
         signature = (
             treedef,
             tuple((np.shape(x), str(x.dtype)) for x in leaves),
@@ -259,10 +264,10 @@ def _descriptions(cells) -> dict[str, str]:
     return words
 
 
-def _law(task, verifier, workflow, how, schedule, engine):
+def _law(task, verifier, workflow, how, sizes, engine):
     if engine == "sample":
         return None
-    law, why = laws.find(task, verifier, workflow, how, int(schedule.min()), int(schedule.max()))
+    law, why = laws.find(task, verifier, workflow, how, int(sizes.min()), int(sizes.max()))
     if law is None and engine == "law":
         raise ValueError(
             f"engine='law' needs a known law, and there is none: {why}. Use engine='sample' or 'auto'"

@@ -41,6 +41,8 @@ def as_workflow(workflow):
     """
     if isinstance(workflow, str):
         check_choice("workflow", workflow, workflows.KNOWN)
+        if workflow not in workflows.BARE:
+            raise ValueError(f"workflow {workflow!r} has arguments; make it with simcollapse.{workflow}(...)")
         return workflows.KNOWN[workflow]()
     return workflow
 
@@ -86,5 +88,5 @@ def check_kinds(task, workflow) -> None:
     """Raise TypeError unless `task` and `workflow` are what their names say."""
     if isinstance(task, type) or not hasattr(task, "generate"):
         raise TypeError(f"task must be a task such as linear_regression(...), got {task!r}")
-    if isinstance(workflow, type) or not hasattr(workflow, "training"):
+    if isinstance(workflow, type) or not hasattr(workflow, "needs_rows"):
         raise TypeError(f"workflow must be a workflow such as replace(), got {workflow!r}")

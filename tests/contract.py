@@ -32,6 +32,7 @@ TASKS |= {
     "retrained": sc.gaussian_mixture([1.0, 1.0], generator=sc.fitted(), learner="logistic", penalty=0.1),
     "gaussian fit": sc.gaussian([1.0, -1.0], covariance=[[2.0, 0.5], [0.5, 1.0]]),
     "discrete": sc.discrete(outcomes=30, zipf=0.5),
+    "kde": sc.kde("moons", bandwidth="scott", test=50),
     "fresh rules": sc.half_space([1.0, 2.0], generator=sc.fresh_linear_labels(0.4)),
 }
 
@@ -62,6 +63,12 @@ VERIFIERS = {
     "scattered linear": sc.linear(angle=0.3, alignment="random"),
     "fresh linear": sc.fresh_linear(0.3),
     "confidence": sc.confidence(0.6, by=sc.linear(angle=0.3, alignment="opposite")),
+    "likelihood": sc.likelihood(radius=2.0, bias=0.5, scale=1.2),
+    "trained likelihood": sc.likelihood(keep=0.9, trained_on=20),
+    "likely outcomes": sc.likelihood(threshold=0.03, trained_on=50),
+    "discriminator": sc.discriminator(60, threshold=0.3),
+    "soft discriminator": sc.discriminator(60, soft=True),
+    "region": sc.region([-1.0, -2.0], 3.0, center=[0.0, 0.0], radius=2.5),
 }
 
 KINDS = {  # of task: its plainest task and verifier, a metric that differs in every chain, an axis of its model
@@ -75,4 +82,11 @@ WORKFLOWS = {
     "replace": sc.replace(),
     "accumulate": sc.accumulate(),
     "accumulate_subsample": sc.accumulate_subsample(),
+    "age": sc.accumulate_subsample(30, strategy="age", decay=0.5),
+    "stratified": sc.accumulate_subsample(30, strategy="stratified"),
+    "verifier weights": sc.accumulate_subsample(30, strategy="verifier", rejected_weight=0.2),
+    "window": sc.sliding_window(2, keep_real=True),
+    "delete real": sc.delete_real(2, share=0.5),
+    "fresh real": sc.fresh_real(0.5, weight=0.6),
+    "contaminated": sc.contaminated(0.2, coef=[2.0, 0.0]),
 }

@@ -119,7 +119,7 @@ BAD_VALUES = [
         lambda: run(verifier=sc.knowledge_ball(bias=1, radius=1), engine="law"),
         "engine='law' needs a known law, and there is none: no law is known for LinearRegression with KnowledgeBall",
     ),
-    (lambda: run(workflow=sc.accumulate_subsample(), engine="law"), "AccumulateSubsample draws among rows"),
+    (lambda: run(workflow=sc.accumulate_subsample(), engine="law"), "AccumulateSubsample chooses among rows"),
     (lambda: grid({"verifier.radios": [1.0]}), "unknown path 'verifier.radios'.*Did you mean 'radius'"),
     (lambda: grid({"verifer.radius": [1.0]}), "unknown path 'verifer.radius'.*Did you mean 'verifier'"),
     (lambda: grid({"verifier.radius": []}), r"over\['verifier.radius'\] must have at least one value"),

@@ -83,12 +83,12 @@ def test_logistic_minimises_its_objective(classes, intercept, penalty):
         return loss.mean() + penalty / 2 * np.sum(coef[:2] ** 2)
 
     expected = optimize.minimize(objective, np.zeros(np.prod(shape)), method="BFGS", options={"gtol": 1e-9})
-    pool = learners.Buffer(
+    kept = learners.Kept(
         jnp.concatenate([jnp.asarray(x), jnp.full((20, 2), 7.0)]),
         jnp.asarray(np.append(label, [0] * 20), jnp.int32),
-        jnp.int32(80),
-    )  # the last 20 places are empty
-    rule, reason = learners.logistic(pool, penalty, classes, intercept)
+    )
+    weight = (jnp.arange(100) < 80).astype(float)  # the last 20 places are empty
+    rule, reason = learners.logistic(kept, weight, penalty, classes, intercept)
     assert reason == 0
     found = np.concatenate(
         [np.ravel(rule.coef), np.ravel(rule.intercept)] if intercept else [np.ravel(rule.coef)]
@@ -111,8 +111,8 @@ def test_logistic_on_separable_rows_and_tiny_penalties():
     label = jnp.asarray([0] * 5 + [1] * 5, jnp.int32)
     for x64, penalty in ((True, 1e-9), (False, 1e-5)):
         with jax.enable_x64(x64):
-            pool = learners.Buffer(jnp.asarray(x, float), label, jnp.int32(10))
-            rule, reason = learners.logistic(pool, jnp.asarray(penalty), 2, False)
+            kept = learners.Kept(jnp.asarray(x, float), label)
+            rule, reason = learners.logistic(kept, jnp.ones(10), jnp.asarray(penalty), 2, False)
             assert reason == 0
             w = float(rule.coef[0])
             slope = -np.mean(

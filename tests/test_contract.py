@@ -39,11 +39,12 @@ FAST_VERIFIERS = {
     "random",
     "confidence",
 }
+FAST_WORKFLOWS = {"replace", "accumulate", "accumulate_subsample", "stratified", "window", "fresh real"}
 
 
 def _parameters():
     for names in _combinations():
-        fast = names[0] in FAST and names[1] in FAST_VERIFIERS
+        fast = names[0] in FAST and names[1] in FAST_VERIFIERS and names[2] in FAST_WORKFLOWS
         yield pytest.param(names, id=", ".join(names), marks=[] if fast else [pytest.mark.slow])
 
 

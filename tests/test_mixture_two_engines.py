@@ -133,7 +133,7 @@ def test_sums_of_a_round_have_their_moments(rows):
     task, verifier = case.task, case.verifier
     loop = chain.Loop(task, verifier, sc.replace(), chain.Sampling(), law, None, 0, 0, False)
     state = chain.State(task.truth_model(), (), (), jnp.asarray(True), jnp.int32(0))
-    empty = task.empty(None, task.truth_model())
+    empty = task.empty(task.truth_model())
     keys = jax.random.split(jax.random.key(rows), 6000)
     pool, counts = jax.jit(jax.vmap(lambda key: law.add_round(key, loop, state, empty, jnp.int32(rows))))(
         keys

@@ -178,7 +178,7 @@ def test_power(name):
 
 
 def test_no_law_for_a_subset_of_rows():
-    with pytest.raises(ValueError, match="AccumulateSubsample draws among rows"):
+    with pytest.raises(ValueError, match="AccumulateSubsample chooses among rows"):
         sc.simulate(
             sc.linear_regression(2),
             sc.none(),

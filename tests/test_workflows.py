@@ -22,10 +22,15 @@ def test_subsample_draws_each_row_alike_and_none_twice():
     import jax
     import jax.numpy as jnp
 
+    from simcollapse import buffers
+
     task = sc.linear_regression(7)
-    buffer = task.empty(10, task.truth_model())._replace(x=jnp.eye(10, 7), count=jnp.int32(7))
+    pool = buffers.empty(task, 10)
+    pool = pool._replace(rows=pool.rows._replace(x=jnp.eye(10, 7)), count=jnp.int32(7))
     keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(jax.random.key(0), jnp.arange(20_000))
-    sums = jax.vmap(lambda key: task.draw(key, buffer, jnp.int32(3), 5))(keys)
+    workflow = sc.accumulate_subsample()
+    seen = jax.vmap(lambda key: workflow.choose(key, pool, jnp.int32(3), jnp.int32(1), 5))(keys)
+    sums = jax.vmap(task.sums)(seen.rows, seen.weight)
     drawn = np.diagonal(np.asarray(sums.gram), axis1=1, axis2=2)
     assert np.all((drawn == 0) | (drawn == 1))
     np.testing.assert_array_equal(drawn.sum(axis=1), 3)
@@ -52,7 +57,7 @@ def test_sums_do_not_depend_on_the_reference():
 
     task = sc.linear_regression([1.0, -1.0, 2.0], noise=0.3, estimate_noise=True)
     truth = task.truth_model()
-    pool = chain.add_real(jax.random.key(0), task, task.empty(None, truth), jnp.int32(50))
+    pool = chain.add_real(jax.random.key(0), task, task.empty(truth), jnp.int32(50))
     elsewhere = truth._replace(coef=truth.coef + 10.0, log_noise=truth.log_noise + 2.0)
     moved = task.open(pool, elsewhere)
     for one, other in zip(

@@ -80,6 +80,30 @@ def read_table(
     )
 
 
+class PointTable(NamedTuple):
+    """Rows without a response, all finite, in the units of the source."""
+
+    X: np.ndarray  # (N, D)
+    names: tuple[str, ...]  # of the D columns
+    source: str  # where they came from and what was left out
+
+
+def read_points(
+    path: str | Path, *, columns: Sequence[str] | None = None, drop_missing: bool = False
+) -> PointTable:
+    """The rows in a CSV or Parquet file, without a response; arguments and errors as for `read_table`."""
+    file = find_file(path)
+    frame = _read(file)
+    used = [str(c) for c in frame.columns] if columns is None else list(columns)
+    for name in used:
+        _check_column(name, frame, file)
+    if len(set(used)) < len(used) or not used:
+        raise ValueError(f"columns must name one or more columns, each once, got {used}")
+    numbers = np.column_stack([_numeric(frame[name], name, file) for name in used])
+    numbers, left_out = _complete(numbers, used, file, drop_missing)
+    return PointTable(numbers, tuple(used), f"{file.name}, {len(numbers)} rows{left_out}")
+
+
 def chosen_table(
     data: str | Path | None,
     *,

@@ -23,7 +23,9 @@ def find(
 ) -> tuple[ModuleType | None, str]:
     """The law of rounds of `least` to `most` samples of this combination, or None and why there is none."""
     if workflow.needs_rows:
-        return None, f"{type(workflow).__name__} draws among rows, and a law has none"
+        return None, f"{type(workflow).__name__} chooses among rows, and a law has none"
+    if getattr(workflow, "weight", None) is not None:
+        return None, f"{type(workflow).__name__} weighs rows, and the laws weigh all alike"
     for law in _LAWS:
         if isinstance(task, law.TASK) and isinstance(verifier, law.VERIFIER):
             reason = law.why_not(task, sampling, least, most)

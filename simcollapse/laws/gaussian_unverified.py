@@ -43,6 +43,7 @@ def add_round(key, loop: chain.Loop, state: chain.State, pool: Sums, count):
 def _add(key, task, pool, count):
     number = count.astype(float)
     mean, scatter = _statistics(key, task, number)
+    mean = jnp.where(number > 0, mean, 0.0)
     latest = pool.latest
     return pool._replace(
         latest=Moments(

@@ -8,7 +8,8 @@ import jax
 import jax.numpy as jnp
 
 from simcollapse import chain
-from simcollapse.tasks.designs import Fixed, Gaussian, Orthogonal
+from simcollapse.draws import wishart_factor
+from simcollapse.tasks.designs import Fixed, Orthogonal
 from simcollapse.tasks.linear_regression import LinearRegression, Model
 from simcollapse.verifiers.none import NoVerifier
 
@@ -16,14 +17,12 @@ TASK, VERIFIER = LinearRegression, NoVerifier
 
 
 def why_not(task: LinearRegression, sampling: chain.Sampling, least: int, most: int) -> str | None:
-    """Why the law is not known for this task with rounds of `least` to `most` samples; None when it is.
+    """Why the law is not known for this task; None when it is, for every number of rows.
 
     How rows are sampled does not matter, since all are kept.
     """
     if task.real_rows is not None:
         return "real rows drawn from a table have no closed law"
-    if isinstance(task.design, Gaussian) and least < task.dim:
-        return f"a Wishart matrix of {least} rows in {task.dim} dimensions is singular"
     return None
 
 
@@ -68,8 +67,9 @@ def _add(key, task, pool, count):
     """Sums of `count` samples of the model that `pool` is open for, added to it.
 
     gram: n x x' summed over the design, fixed; or, on the Gaussian design, Wishart_D(n, covariance) by
-    Bartlett's decomposition (needs n >= D).
-    cross | gram = L z with gram = L L' and z ~ N(0, I_D), since cross is a linear map of the noise.
+    Bartlett's decomposition.
+    cross | gram = L z with gram = L L' and z ~ N(0, I_D), since cross is a linear map of the noise; with n < D rows L
+    has n columns.
     square | cross = |z|^2 + chi-square with n - D degrees of freedom, the residual sum of squares.
 
     Source: classical (Bartlett 1933; Cochran 1934).
@@ -78,6 +78,7 @@ def _add(key, task, pool, count):
     design, dim = task.design, task.dim
     z = jax.random.normal(key_cross, (dim,), dtype=float)
     rows = _num_rows(task, count)
+    z = jnp.where(jnp.arange(dim, dtype=float) < rows, z, 0.0)
     if isinstance(design, Orthogonal):
         gram = jnp.full(dim, count.astype(float))
         cross = jnp.sqrt(gram) * z
@@ -85,7 +86,7 @@ def _add(key, task, pool, count):
         gram = design.factor @ design.factor.T * rows
         cross = jnp.sqrt(rows) * (design.factor @ z)
     else:
-        factor = _bartlett(key_gram, rows, dim)
+        factor = wishart_factor(key_gram, rows, dim, count > 0)
         factor = factor if design.factor is None else design.factor @ factor
         gram, cross = factor @ factor.T, factor @ z
     square = pool.square  # needed for the noise alone
@@ -102,15 +103,6 @@ def _add(key, task, pool, count):
 
 def _num_rows(task, count):
     return count.astype(float) * task.rows_per_sample
-
-
-def _bartlett(key, size, dim):
-    """Lower factor A with A A' ~ Wishart_dim(size, I): chi on the diagonal, normals below it."""
-    key_diagonal, key_below = jax.random.split(key)
-    freedom = size - jnp.arange(dim, dtype=float)
-    diagonal = jnp.sqrt(_chi_square(key_diagonal, jnp.maximum(freedom, 0.5)))
-    below = jnp.tril(jax.random.normal(key_below, (dim, dim), dtype=float), -1)
-    return below + jnp.diag(diagonal)
 
 
 def _chi_square(key, freedom):

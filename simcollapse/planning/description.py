@@ -54,7 +54,7 @@ def describe(
         ValueError, TypeError: an argument outside its range or of the wrong kind; arguments that exclude each other.
     """
     rounds = check_whole("rounds", rounds, 1)
-    check_choice("workflow", workflow, workflows.KNOWN)
+    check_choice("workflow", workflow, workflows.BARE)
     check_choice("rejected", rejected, ("drop", "resample"))
     population = None
     if table is not None:

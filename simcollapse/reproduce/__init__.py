@@ -21,6 +21,8 @@ from simcollapse.data import chosen_table
 from simcollapse.reproduce import report, style
 from simcollapse.reproduce.claims import Claim
 from simcollapse.reproduce.feng import breakdown, readings, rounds, scaling, window
+from simcollapse.reproduce.kazdan import discrete, divisor, gaussian, gaussian_grid, regression
+from simcollapse.reproduce.real_rows import delete_real, golden_ratio, real_share, strategies, strong_collapse
 from simcollapse.reproduce.yi_regimes import paths, phase_map, real_data, regimes
 
 SCALE_NAMES = ("quick", "small", "paper")  # under a minute on two cores; a few minutes; as long as it takes
@@ -56,6 +58,14 @@ KNOWN: dict[str, tuple[Any, ...]] = {
     "breakdown-window": (window,),
     "breakdown-readings": (readings,),
     "breakdown-rounds": (rounds,),
+    "mixing-golden-ratio": (golden_ratio,),
+    "strong-collapse": (strong_collapse,),
+    "real-share": (real_share,),
+    "subsample-strategies": (strategies,),
+    "delete-real": (delete_real,),
+    "kazdan-gaussian": (gaussian, gaussian_grid, divisor),
+    "kazdan-regression": (regression,),
+    "kazdan-discrete": (discrete,),
 }
 
 

@@ -4,6 +4,7 @@ from simcollapse.tasks.discrete import Discrete, discrete
 from simcollapse.tasks.gaussian import Gaussian, gaussian
 from simcollapse.tasks.gaussian_mixture import GaussianMixture, gaussian_mixture, half_space
 from simcollapse.tasks.generators import fitted, flips, fresh_linear_labels, linear_labels
+from simcollapse.tasks.kde import Kde, kde
 from simcollapse.tasks.linear_regression import LinearRegression, linear_regression
 
 KNOWN = {
@@ -11,6 +12,7 @@ KNOWN = {
     "gaussian_mixture": gaussian_mixture,
     "gaussian": gaussian,
     "discrete": discrete,
+    "kde": kde,
     "half_space": half_space,
 }
 
@@ -19,6 +21,7 @@ __all__ = [
     "Discrete",
     "Gaussian",
     "GaussianMixture",
+    "Kde",
     "LinearRegression",
     "discrete",
     "fitted",
@@ -27,6 +30,7 @@ __all__ = [
     "gaussian",
     "gaussian_mixture",
     "half_space",
+    "kde",
     "linear_labels",
     "linear_regression",
 ]

@@ -22,7 +22,6 @@ from simcollapse.checks import (
     numbers,
     parameter,
 )
-from simcollapse.tasks.buffers import lots, places, taken
 from simcollapse.tasks.designs import CHUNK
 from simcollapse.tasks.generators import check_one_of
 
@@ -40,13 +39,6 @@ class Sums(NamedTuple):
     """How often each outcome is in a pool."""
 
     count: jax.Array  # (M,)
-
-
-class Buffer(NamedTuple):
-    """The draws themselves, for workflows that draw among them; the first `count` are filled."""
-
-    outcome: jax.Array  # (R,), int32
-    count: jax.Array  # (), int32
 
 
 @jax.tree_util.register_dataclass
@@ -143,36 +135,27 @@ class Discrete:
         """Whether a draw is one of the outcomes that make up most of the real data."""
         return self.typical[data.outcome]
 
-    def empty(self, capacity, model: Model):
-        if capacity is not None:
-            return Buffer(jnp.zeros(capacity, dtype=jnp.int32), jnp.int32(0))
+    def rows(self, data: Outcomes) -> jax.Array:
+        """What a buffer keeps, (N,): the outcomes."""
+        return data.outcome
+
+    def empty(self, model: Model) -> Sums:
         return Sums(jnp.zeros(self.outcomes))
 
-    def open(self, pool, model: Model):
+    def open(self, pool: Sums, model: Model) -> Sums:
         """`pool` itself: draws of all models are alike."""
         return pool
 
-    def add(self, pool, batch: chain.Batch):
-        """`pool` with the batch's kept draws."""
-        outcome = batch.data.outcome
-        if isinstance(pool, Buffer):
-            place, count = places(pool.count, batch.weight, pool.outcome.shape[0])
-            return Buffer(
-                outcome=pool.outcome.at[place].set(outcome, mode="drop"),
-                count=count,
-            )
-        return Sums(pool.count.at[outcome].add(batch.weight))
+    def add(self, pool: Sums, batch: chain.Batch) -> Sums:
+        """`pool` with the batch's draws."""
+        return Sums(pool.count.at[batch.data.outcome].add(batch.weight))
 
-    def draw(self, key, pool: Buffer, count, limit: int) -> Sums:
-        """Counts of `count` draws (at most `limit`) taken from the buffer without replacement; of all if fewer."""
-        chosen = lots(key, pool.count, pool.outcome.shape[0], limit)
-        weight = taken(chosen, pool.count, count)
-        return Sums(jnp.zeros(self.outcomes).at[pool.outcome[chosen]].add(weight))
+    def sums(self, rows, weight) -> Sums:
+        """Counts of draws out of a buffer."""
+        return Sums(jnp.zeros(self.outcomes).at[rows].add(weight))
 
-    def fit(self, key, pool: Sums | Buffer, previous: Model) -> tuple[Model, jax.Array]:
+    def fit(self, key, pool: Sums, previous: Model) -> tuple[Model, jax.Array]:
         """Shares of the pool, and why the fit failed (0: it did not); a failed fit returns `previous`."""
-        if isinstance(pool, Buffer):
-            pool = self.draw(key, pool, pool.count, pool.outcome.shape[0])
         total = jnp.sum(pool.count)
         reason = jnp.where(total < 1, chain.TOO_FEW, chain.ALIVE).astype(jnp.int32)
         share = pool.count / jnp.maximum(total, 1.0)

@@ -27,7 +27,6 @@ from simcollapse.checks import (
     parameter,
 )
 from simcollapse.linalg import cholesky, solve_lower
-from simcollapse.tasks.buffers import lots, places, taken
 from simcollapse.tasks.designs import CHUNK
 from simcollapse.tasks.features import Covariance, check_covariance
 
@@ -64,13 +63,6 @@ class Moments(NamedTuple):
     count: jax.Array  # ()
 
 
-class Buffer(NamedTuple):
-    """The rows themselves, for workflows that draw among them; the first `count` are filled."""
-
-    white: jax.Array  # (M, D), in coordinates where the real data are N(0, I)
-    count: jax.Array  # (), int32
-
-
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True)
 class Points:
@@ -85,6 +77,11 @@ class Points:
     def white(self) -> jax.Array:
         """Rows as columns, (D, N), in coordinates where the real data are N(0, I)."""
         return self.model.mean[:, None] + jnp.exp(self.model.log_scale) * (self.model.factor @ self.noise)
+
+    @property
+    def standard(self) -> jax.Array:
+        """The same: rows as columns (D, N), standardised by the real data. What verifiers go by."""
+        return self.white
 
     @property
     def x(self) -> jax.Array:
@@ -162,30 +159,25 @@ class Gaussian:
         """Whether a row lies where real ones do: its Mahalanobis distance to the truth is within the tolerance."""
         return jnp.sum(data.white**2, axis=0) <= self.tolerance**2
 
-    def empty(self, capacity, model: Model):
-        if capacity is not None:
-            return Buffer(jnp.zeros((capacity, self.dim)), jnp.int32(0))
-        return self._no_sums(model)
+    def rows(self, data: Points) -> jax.Array:
+        """What a buffer keeps, (N, D): rows in coordinates where the real data are N(0, I)."""
+        return data.white.T
 
-    def _no_sums(self, model: Model) -> Sums:
+    def standard_step(self, step) -> jax.Array:
+        """A difference (D,) of two places, unit of the data, in the coordinates of `Points.standard`."""
+        return self.covariance.whiten(self.covariance.solve(step))
+
+    def empty(self, model: Model) -> Sums:
         nothing = Moments(jnp.zeros((self.dim, self.dim)), jnp.zeros(self.dim), jnp.zeros(()))
         return Sums(nothing, nothing, model)
 
-    def open(self, pool, model: Model):
-        """The same pool, ready for rows of `model`: what it holds becomes rows of earlier rounds."""
-        if isinstance(pool, Buffer):
-            return pool
-        return self._no_sums(model)._replace(base=_together(pool))
+    def open(self, pool: Sums, model: Model) -> Sums:
+        """The same sums, ready for rows of `model`: what they hold becomes rows of earlier rounds."""
+        return self.empty(model)._replace(base=_together(pool))
 
-    def add(self, pool, batch: chain.Batch):
-        """`pool` with the batch's kept rows, which must be of the model that it is ready for."""
+    def add(self, pool: Sums, batch: chain.Batch) -> Sums:
+        """`pool` with the batch's rows, which must be of the model that it is ready for."""
         data: Points = batch.data
-        if isinstance(pool, Buffer):
-            place, count = places(pool.count, batch.weight, pool.white.shape[0])
-            return Buffer(
-                white=pool.white.at[place].set(data.white.T, mode="drop"),
-                count=count,
-            )
         weighted = data.noise * batch.weight[None]
         return pool._replace(
             latest=Moments(
@@ -195,19 +187,14 @@ class Gaussian:
             )
         )
 
-    def draw(self, key, pool: Buffer, count, limit: int) -> Sums:
-        """Sums of `count` rows (at most `limit`) drawn from the buffer without replacement; of all if fewer."""
-        chosen = lots(key, pool.count, pool.white.shape[0], limit)
-        weight = taken(chosen, pool.count, count)
-        rows = pool.white[chosen]
+    def sums(self, rows, weight) -> Sums:
+        """Sums of rows out of a buffer."""
         weighted = rows * weight[:, None]
         sums = Moments(weighted.T @ rows, weighted.sum(axis=0), weight.sum())
-        return self._no_sums(self.truth_model())._replace(base=sums)
+        return self.empty(self.truth_model())._replace(base=sums)
 
-    def fit(self, key, pool: Sums | Buffer, previous: Model) -> tuple[Model, jax.Array]:
+    def fit(self, key, pool: Sums, previous: Model) -> tuple[Model, jax.Array]:
         """Mean and covariance of the pool, and why the fit failed (0: it did not); a failed fit returns `previous`."""
-        if isinstance(pool, Buffer):
-            pool = self.draw(key, pool, pool.count, pool.white.shape[0])
         alone = pool.base.count == 0  # then the fit is made about the round's own model, whatever its scale
         sums, reference = jax.tree.map(
             lambda one, all: jnp.where(alone, one, all),

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from simcollapse import chain, keys
+from simcollapse import buffers, chain, keys
 from simcollapse.checks import (
     as_float,
     as_numbers,
@@ -183,50 +183,38 @@ class GaussianMixture:
         """Whether the label is the true one."""
         return data.label == data.truth
 
-    def empty(self, capacity, model):
-        if capacity is not None:
-            return learners.empty_buffer(self.dim, capacity)
+    def rows(self, data: ClassRows) -> learners.Kept:
+        return learners.Kept(data.code.T, data.label)
+
+    def empty(self, model) -> learners.Sums:
         return learners.empty_sums(self.dim, self.classes, self.intercept, self.learner != "averaging")
 
-    def open(self, pool, model):
+    def open(self, pool: learners.Sums, model) -> learners.Sums:
         """`pool` itself: rows of all models are alike."""
         return pool
 
-    def add(self, pool, batch: chain.Batch):
-        """`pool` with the batch's kept rows."""
+    def add(self, pool: learners.Sums, batch: chain.Batch) -> learners.Sums:
+        """`pool` with the batch's rows."""
         data: ClassRows = batch.data
-        if isinstance(pool, learners.Buffer):
-            return learners.add_to_buffer(pool, data.code, data.label, batch.weight)
         return learners.add_to_sums(pool, data.code, data.label, batch.weight, self.classes, self.intercept)
 
-    def draw(self, key, pool: learners.Buffer, count, limit: int) -> learners.Buffer:
-        """`count` rows (at most `limit`) drawn from the buffer without replacement; all of them if fewer."""
-        return learners.draw_from_buffer(key, pool, count, limit)
+    def sums(self, rows: learners.Kept, weight) -> learners.Sums:
+        """Sums of rows out of a buffer."""
+        nothing = self.empty(self.truth_model())
+        return learners.add_to_sums(nothing, rows.x.T, rows.label, weight, self.classes, self.intercept)
 
-    def fit(self, key, pool, previous: Rule) -> tuple[Rule, jax.Array]:
+    def fit(self, key, pool: learners.Sums | buffers.Seen, previous: Rule) -> tuple[Rule, jax.Array]:
         """The fitted rule and why the fit failed (0: it did not); a failed fit returns `previous`."""
-        penalty = self.penalty
-        if self.loss == "sum":
-            penalty = penalty / jnp.maximum(pool.count, 1).astype(float)
-        if self.learner == "logistic":
-            rule, reason = learners.logistic(pool, penalty, self.classes, self.intercept)
+        count = jnp.sum(pool.weight) if isinstance(pool, buffers.Seen) else pool.count
+        penalty = self.penalty / jnp.maximum(count, 1.0) if self.loss == "sum" else self.penalty
+        if isinstance(pool, buffers.Seen):
+            rule, reason = learners.logistic(pool.rows, pool.weight, penalty, self.classes, self.intercept)
+        elif self.learner == "averaging":
+            rule, reason = learners.averaging(pool)
         else:
-            sums = self.sums(pool)
-            rule, reason = (
-                learners.averaging(sums)
-                if self.learner == "averaging"
-                else learners.least_squares(sums, penalty, self.intercept)
-            )
+            rule, reason = learners.least_squares(pool, penalty, self.intercept)
         good = reason == chain.ALIVE
         return jax.tree.map(lambda new, old: jnp.where(good, new, old), rule, previous), reason
-
-    def sums(self, pool) -> learners.Sums:
-        """The sums of a pool that may hold rows."""
-        if isinstance(pool, learners.Sums):
-            return pool
-        weight = (jnp.arange(pool.x.shape[0], dtype=jnp.int32) < pool.count).astype(float)
-        nothing = learners.empty_sums(self.dim, self.classes, self.intercept, self.learner != "averaging")
-        return learners.add_to_sums(nothing, pool.x.T, pool.label, weight, self.classes, self.intercept)
 
     def measure(self, key, model: Rule) -> dict[str, jax.Array]:
         """The metrics of `descriptions`: exact for two classes, on fixed Sobol points for more."""

@@ -16,7 +16,6 @@ import jax.numpy as jnp
 from simcollapse import chain
 from simcollapse.linalg import BLOCK as WRITTEN_OUT
 from simcollapse.linalg import solve_positive
-from simcollapse.tasks.buffers import lots, places
 from simcollapse.tasks.rules import Rule, sign, vertices
 
 KNOWN = ("ridge", "averaging", "logistic")
@@ -34,12 +33,11 @@ class Sums(NamedTuple):
     count: jax.Array  # (), rows
 
 
-class Buffer(NamedTuple):
-    """The rows themselves; the first `count` are filled."""
+class Kept(NamedTuple):
+    """What a buffer keeps of rows."""
 
-    x: jax.Array  # (M, D)
-    label: jax.Array  # (M,), int32
-    count: jax.Array  # (), int32
+    x: jax.Array  # (N, D)
+    label: jax.Array  # (N,), int32
 
 
 def empty_sums(dim: int, classes: int, intercept: bool, gram: bool) -> Sums:
@@ -47,11 +45,6 @@ def empty_sums(dim: int, classes: int, intercept: bool, gram: bool) -> Sums:
     size = dim + intercept
     cross = jnp.zeros(size if classes == 2 else (size, classes - 1))
     return Sums(jnp.zeros((size, size)) if gram else None, cross, jnp.zeros(()))
-
-
-def empty_buffer(dim: int, capacity: int) -> Buffer:
-    """A buffer for `capacity` rows, with none in it."""
-    return Buffer(jnp.zeros((capacity, dim)), jnp.zeros(capacity, dtype=jnp.int32), jnp.int32(0))
 
 
 def add_to_sums(pool: Sums, code, label, weight, classes: int, intercept: bool) -> Sums:
@@ -82,22 +75,6 @@ def _products(code, table, weight):
     else:  # fuses; a small matrix product would not
         both = jnp.sum(weighted[:, None] * table[None], axis=-1)
     return both[:, : len(code)], both[:, len(code) :]
-
-
-def add_to_buffer(pool: Buffer, code, label, weight) -> Buffer:
-    """`pool` with the rows of positive weight added."""
-    place, count = places(pool.count, weight, pool.x.shape[0])
-    return Buffer(
-        x=pool.x.at[place].set(code.T, mode="drop"),
-        label=pool.label.at[place].set(label, mode="drop"),
-        count=count,
-    )
-
-
-def draw_from_buffer(key, pool: Buffer, count, limit: int) -> Buffer:
-    """`count` rows (at most `limit`) drawn from the buffer without replacement; all of them if fewer."""
-    chosen = lots(key, pool.count, pool.x.shape[0], limit)
-    return Buffer(pool.x[chosen], pool.label[chosen], jnp.minimum(count, pool.count).astype(jnp.int32))
 
 
 def least_squares(pool: Sums, penalty, intercept: bool) -> tuple[Rule, jax.Array]:
@@ -147,16 +124,16 @@ class _Newton(NamedTuple):
     done: jax.Array
 
 
-def logistic(pool: Buffer, penalty, classes: int, intercept: bool) -> tuple[Rule, jax.Array]:
-    """The ridge-logistic rule and why it failed (0: it did not), for a positive penalty.
+def logistic(rows: Kept, weight, penalty, classes: int, intercept: bool) -> tuple[Rule, jax.Array]:
+    """The ridge-logistic rule and why it failed (0: it did not), for a positive penalty and weights (M,) of the rows.
 
     Newton's method from zero; a step that does not lower the objective enough is halved (Armijo). Ends where the
     full step is below sqrt(eps) of the coefficients, and takes it: quadratic convergence leaves an error of eps.
     """
-    capacity, dim = pool.x.shape
-    x = jnp.concatenate([pool.x, jnp.ones((capacity, 1))], axis=1) if intercept else pool.x
-    present = (jnp.arange(capacity, dtype=jnp.int32) < pool.count).astype(float)
-    weight = present / jnp.maximum(pool.count, 1).astype(float)
+    capacity, dim = rows.x.shape
+    x = jnp.concatenate([rows.x, jnp.ones((capacity, 1))], axis=1) if intercept else rows.x
+    total = jnp.sum(weight)
+    weight = weight / jnp.where(total > 0, total, 1.0)
     shape = (classes - 1, dim + intercept)
     ridge = penalty * jnp.ones(shape)
     if intercept:
@@ -165,7 +142,7 @@ def logistic(pool: Buffer, penalty, classes: int, intercept: bool) -> tuple[Rule
 
     def objective(coef):
         """Value, gradient and Newton step."""
-        loss, first, second = _losses(x @ coef.T, pool.label, classes)
+        loss, first, second = _losses(x @ coef.T, rows.label, classes)
         value = jnp.dot(weight, loss) + jnp.sum(ridge * coef**2) / 2
         gradient = (weight[:, None] * first).T @ x + ridge * coef
         curved = weight[:, None, None] * second  # (M, C, C)
@@ -193,7 +170,7 @@ def logistic(pool: Buffer, penalty, classes: int, intercept: bool) -> tuple[Rule
     last = jax.lax.while_loop(unfinished, advance, state(jnp.zeros(shape), jnp.int32(0)))
     coef = (last.coef + last.step).T
     reason = jnp.where(last.done, chain.ALIVE, chain.NOT_CONVERGED)
-    reason = jnp.where(pool.count < 1, chain.TOO_FEW, reason).astype(jnp.int32)
+    reason = jnp.where(total > 0, reason, chain.TOO_FEW).astype(jnp.int32)
     return _rule(coef[:, 0] if classes == 2 else coef, intercept), reason
 
 

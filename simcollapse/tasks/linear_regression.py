@@ -25,7 +25,6 @@ from simcollapse.checks import (
     parameter,
 )
 from simcollapse.linalg import solve_positive
-from simcollapse.tasks.buffers import lots, places, taken
 from simcollapse.tasks.designs import Explicit, Fixed, Orthogonal, Rows, fixed, gaussian
 from simcollapse.tasks.features import check_positive_definite
 from simcollapse.truncated import truncated_normal
@@ -56,13 +55,11 @@ class Sums(NamedTuple):
     log_scale: jax.Array  # ()
 
 
-class Buffer(NamedTuple):
-    """The rows themselves, for workflows that draw among them; the first `count` are filled."""
+class Kept(NamedTuple):
+    """What a buffer keeps of rows."""
 
-    x: jax.Array  # (M, D)
-    residual: jax.Array  # (M,), y - x.truth
-    born: jax.Array  # (M,), int32, round that made the row, 0 = real
-    count: jax.Array  # (), int32
+    x: jax.Array  # (N, D)
+    residual: jax.Array  # (N,), y - x.truth
 
 
 @jax.tree_util.register_dataclass
@@ -197,23 +194,17 @@ class LinearRegression:
             bound = CORRECT_SIGMAS * self.noise
         return jnp.abs(data.residual(self.truth)) <= bound
 
-    def empty(self, capacity, model: Model):
-        if capacity is not None:
-            return Buffer(
-                x=jnp.zeros((capacity, self.dim)),
-                residual=jnp.zeros(capacity),
-                born=jnp.zeros(capacity, dtype=jnp.int32),
-                count=jnp.int32(0),
-            )
+    def rows(self, data: Rows) -> Kept:
+        return Kept(data.x, data.residual(self.truth))
+
+    def empty(self, model: Model) -> Sums:
         dense = self.real_rows is not None  # drawn rows need the full matrix whatever the design
         gram, cross = gaussian(self.dim).zero_sums() if dense else self.design.zero_sums()
         zero = jnp.zeros(())
         return Sums(gram, cross, zero, zero, model.coef, model.log_noise)
 
-    def open(self, pool, model: Model):
-        """The same pool with its sums taken about `model`, whose rows come next."""
-        if isinstance(pool, Buffer):
-            return pool
+    def open(self, pool: Sums, model: Model) -> Sums:
+        """The same sums taken about `model`, whose rows come next."""
         scale = jnp.exp(pool.log_scale - model.log_noise)
         shift = (model.coef - pool.reference) * jnp.exp(-model.log_noise)
         moved = _times(pool.gram, shift)
@@ -227,11 +218,9 @@ class LinearRegression:
             log_scale=model.log_noise,
         )
 
-    def add(self, pool, batch: chain.Batch):
-        """`pool` with the batch's kept rows; sums must be open for the model that made them."""
+    def add(self, pool: Sums, batch: chain.Batch) -> Sums:
+        """`pool` with the batch's rows; it must be open for the model that made them."""
         data, weight = batch.data, batch.weight
-        if isinstance(pool, Buffer):
-            return self._store(pool, batch)
         gram, cross = data.design.sums(data.code, weight, data.noise)
         return pool._replace(
             gram=pool.gram + gram,
@@ -240,31 +229,18 @@ class LinearRegression:
             count=pool.count + jnp.sum(weight),
         )
 
-    def _store(self, pool: Buffer, batch):
-        place, count = places(pool.count, batch.weight, pool.x.shape[0])
-        return Buffer(
-            x=pool.x.at[place].set(batch.data.x, mode="drop"),
-            residual=pool.residual.at[place].set(batch.data.residual(self.truth), mode="drop"),
-            born=pool.born.at[place].set(jnp.broadcast_to(batch.born, place.shape), mode="drop"),
-            count=count,
-        )
-
-    def draw(self, key, pool: Buffer, count, limit: int) -> Sums:
-        """Sums of `count` rows (at most `limit`) drawn from the buffer without replacement; of all if fewer."""
-        chosen = lots(key, pool.count, pool.x.shape[0], limit)
-        weight = taken(chosen, pool.count, count)
-        residual = pool.residual[chosen] / self.noise
-        gram, cross = Explicit().sums(pool.x[chosen].T, weight, residual)
+    def sums(self, rows: Kept, weight) -> Sums:
+        """Sums of rows out of a buffer."""
+        residual = rows.residual / self.noise
+        gram, cross = Explicit().sums(rows.x.T, weight, residual)
         square, total = jnp.sum(weight * residual**2), jnp.sum(weight)
         return Sums(gram, cross, square, total, self.truth, jnp.log(self.noise))
 
-    def fit(self, key, pool: Sums | Buffer, previous: Model) -> tuple[Model, jax.Array]:
+    def fit(self, key, pool: Sums, previous: Model) -> tuple[Model, jax.Array]:
         """Least squares on the pool, and why it failed (0: it did not); a failed fit returns `previous`.
 
         The noise is the residual standard deviation with count - D degrees of freedom, or the known one.
         """
-        if isinstance(pool, Buffer):
-            pool = self.draw(key, pool, pool.count, pool.x.shape[0])
         shift, definite = solve_positive(pool.gram, pool.cross)
         needed = self.dim + (1 if self.estimate_noise else 0)
         reason = jnp.where(definite, chain.ALIVE, chain.RANK_DEFICIENT)

@@ -10,14 +10,9 @@ import jax
 class Accumulate:
     """A round's rows are added to the pool, and nothing leaves it."""
 
+    keeps = True
     fits_alone = False
     needs_rows = False
-
-    def begin(self, task, pool, model, capacity):
-        return task.open(pool, model)
-
-    def training(self, key, task, pool, count, limit):
-        return pool
 
 
 def accumulate() -> Accumulate:

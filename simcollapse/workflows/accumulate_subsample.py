@@ -1,11 +1,15 @@
-"""Accumulate-subsample: all rows are kept, each fit sees a fixed number of them."""
+"""Accumulate-subsample: all rows are kept, each fit sees a fixed number of them, drawn afresh."""
 
 import dataclasses
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from simcollapse.checks import check_whole, option
+from simcollapse import buffers
+from simcollapse.checks import as_numbers, check_fields, check_shape, check_whole, option, parameter
+
+STRATEGIES = ("uniform", "age", "stratified", "verifier")
 
 
 @jax.tree_util.register_dataclass
@@ -16,28 +20,80 @@ class AccumulateSubsample:
     size: int | None = option(
         "count or none", doc="rows of each fit; None for as many as the round generated"
     )
+    strategy: str = option("word", "how rows are drawn", STRATEGIES)
+    decay: jax.Array | None = parameter("share", None, "(), weight of a row relative to one a round younger")
+    rejected_weight: jax.Array | None = parameter(
+        "unit", None, "(), weight of a rejected row relative to an accepted one"
+    )
 
+    keeps = True
     fits_alone = True
     needs_rows = True
 
-    def begin(self, task, pool, model, capacity):
-        return task.open(pool, model)
+    def limit(self, rows: np.ndarray) -> int:
+        """Most rows of a fit, for these rows of rounds 0..K."""
+        return int(self.size or rows[1:].max(initial=1))
 
-    def training(self, key, task, pool, count, limit):
-        wanted = count * task.rows_per_sample if self.size is None else jnp.int32(self.size)
-        return task.draw(key, pool, wanted, limit)
+    def choose(self, key, pool: buffers.Pool, wanted, k, limit: int) -> buffers.Seen:
+        """The rows that the fit of round k sees, of which `wanted` were generated in it."""
+        order = self._order(key, pool, k)[: min(limit, pool.born.shape[0])]
+        return buffers.picked(pool, order, wanted if self.size is None else jnp.int32(self.size))
+
+    def _order(self, key, pool, k):
+        """Places in the order in which their rows are drawn, empty ones last."""
+        if self.strategy in ("uniform", "stratified"):
+            ticket = buffers.tickets(key, pool)
+            return jnp.argsort(ticket) if self.strategy == "uniform" else _by_turn(pool, ticket)
+        weight = pool.weight
+        if self.strategy == "age":
+            weight = self.decay ** (k - pool.born).astype(weight.dtype)
+        # the largest of log weight + Gumbel noise first: draws in proportion to the weights, without replacement
+        gumbel = jax.random.gumbel(key, weight.shape, weight.dtype)
+        score = jnp.where(buffers.filled(pool), jnp.log(weight) + gumbel, -jnp.inf)
+        return jnp.argsort(-score)
 
 
-def accumulate_subsample(size: int | None = None) -> AccumulateSubsample:
+def _by_turn(pool: buffers.Pool, ticket):
+    """Places in the order: one row of every round, by ticket, then a second of every round, and so on."""
+    last = jnp.int32(2**31 - 1)
+    born = jnp.where(buffers.filled(pool), pool.born, last)
+    order = jnp.lexsort((ticket, born))
+    born = born[order]
+    turn = jnp.arange(born.shape[0], dtype=jnp.int32) - jnp.searchsorted(born, born).astype(jnp.int32)
+    turn = jnp.where(born == last, last, turn)
+    return order[jnp.lexsort((ticket[order], turn))]
+
+
+def accumulate_subsample(
+    size: int | None = None, *, strategy: str = "uniform", decay=None, rejected_weight=None
+) -> AccumulateSubsample:
     """The workflow that trains on `size` rows drawn without replacement from all rows so far.
 
     Args:
         size: rows of each fit after round 0, all of them when the pool holds fewer; None for as many as the
             round generated (its `n_per_round`).
+        strategy: "uniform", as published; "age": a row weighs `decay` times one that is a round younger, so that
+            old rows, the real ones among them, are drawn less often; "stratified": as many rows of every round, real
+            data counting as one, as far as rows last; "verifier": rejected rows enter the pool too and weigh
+            `rejected_weight` times an accepted one. Weighted draws are successive: each row drawn takes its weight out.
+        decay: in (0, 1], with strategy="age".
+        rejected_weight: in [0, 1], with strategy="verifier"; 0 leaves rejected rows out.
 
     Raises:
-        ValueError: `size` < 1.
+        ValueError: `size` < 1, an unknown strategy, a weight outside its range or of no use to the strategy.
 
-    Source: [Kazdan24], section 2 (v4).
+    Source: [Kazdan24], section 2 (v4), for "uniform"; successive sampling: Efraimidis and Spirakis 2006.
     """
-    return AccumulateSubsample(None if size is None else check_whole("size", size, 1))
+    for name, value, owner in (("decay", decay, "age"), ("rejected_weight", rejected_weight, "verifier")):
+        if (value is not None) != (strategy == owner):
+            raise ValueError(
+                f"{name} goes with strategy={owner!r} and only there, got {name}={value!r}, strategy={strategy!r}"
+            )
+        check_shape(name, 0.0 if value is None else value, ())
+    workflow = AccumulateSubsample(
+        size=None if size is None else check_whole("size", size, 1),
+        strategy=strategy,
+        decay=None if decay is None else as_numbers("decay", decay),
+        rejected_weight=None if rejected_weight is None else as_numbers("rejected_weight", rejected_weight),
+    )
+    return check_fields(workflow, "workflow")

@@ -10,14 +10,9 @@ import jax
 class Replace:
     """The pool is emptied before a round's rows enter it."""
 
+    keeps = False
     fits_alone = True
     needs_rows = False
-
-    def begin(self, task, pool, model, capacity):
-        return task.empty(capacity, model)
-
-    def training(self, key, task, pool, count, limit):
-        return pool
 
 
 def replace() -> Replace:

@@ -1,4 +1,4 @@
-"""Data workflows without a verifier: what keeping or replacing data does to each task."""
+"""Data workflows: what keeping or replacing data does to each task, without a verifier (but `truncated_gaussian`)."""
 
 from theory.workflows import (
     chi_squared,
@@ -12,9 +12,11 @@ from theory.workflows import (
     gaussian_subsample,
     kde,
     kde_error,
+    linear,
     linear_regression,
     linear_regression_minimum_norm,
     linear_regression_subsample,
+    truncated_gaussian,
 )
 
 __all__ = [
@@ -29,7 +31,9 @@ __all__ = [
     "gaussian_subsample",
     "kde",
     "kde_error",
+    "linear",
     "linear_regression",
     "linear_regression_minimum_norm",
     "linear_regression_subsample",
+    "truncated_gaussian",
 ]

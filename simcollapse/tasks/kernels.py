@@ -1,0 +1,57 @@
+"""Sums of Gaussian kernels at given points, by logarithms, so that none is lost however far the points are."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+BLOCK = 64  # kernels of one step; measured: fewer or many more are slower
+FEW = 3  # coordinates up to which squares written out are faster
+
+
+def log_kernel_sums(
+    points: jax.Array,
+    weight: jax.Array,
+    at: jax.Array,
+    bandwidth: jax.Array,
+    first: jax.Array,
+    end: jax.Array,
+) -> jax.Array:
+    """log sum_i weight_i exp(-|at_t - points_i|^2 / (2 bandwidth^2)) over i = first, …, end - 1, shape (T,).
+
+    Args:
+        points: (L, D), data unit. weight: (L,), >= 0; 0 leaves a point out.
+        at: (D, T), data unit. bandwidth: (), > 0, data unit.
+        first, end: (), int32; time grows with end - first, not with L.
+
+    Minus infinity where nothing is summed. Multiplied by (2 pi bandwidth^2)^(-D/2) / sum(weight) the sum is a density.
+    """
+    size = min(BLOCK, points.shape[0])
+    scale = np.sqrt(0.5) / bandwidth
+
+    def add(step, carry):
+        largest, total = carry
+        begin = jnp.minimum(step * size, points.shape[0] - size)  # the last block may overlap the one before
+        place = begin + jnp.arange(size, dtype=jnp.int32)
+        rows = jax.lax.dynamic_slice(points, (begin, jnp.int32(0)), (size, points.shape[1]))
+        worth = jax.lax.dynamic_slice(weight, (begin,), (size,))
+        fresh = (place >= jnp.maximum(first, step * size)) & (place < end) & (worth > 0)
+        log_weight = jnp.where(fresh, jnp.log(jnp.where(fresh, worth, 1.0)), -jnp.inf)
+        log_kernel = log_weight[:, None] - square_distances(scale * rows, scale * at)
+        highest = jnp.maximum(largest, jnp.max(log_kernel, axis=0))
+        base = jnp.where(highest > -jnp.inf, highest, 0.0)
+        total = total * jnp.exp(largest - base) + jnp.sum(jnp.exp(log_kernel - base[None]), axis=0)
+        return highest, total
+
+    none = jnp.full(at.shape[1], -jnp.inf), jnp.zeros(at.shape[1])
+    largest, total = jax.lax.fori_loop(first // size, (end + size - 1) // size, add, none)
+    return jnp.where(total > 0, largest, 0.0) + jnp.log(total)
+
+
+def square_distances(rows: jax.Array, at: jax.Array) -> jax.Array:
+    """|rows_i - at_t|^2 from rows (R, D) and columns (D, T), shape (R, T); differences first: nothing cancels."""
+    if rows.shape[1] <= FEW:
+        squares = [(rows[:, d][:, None] - at[d][None]) ** 2 for d in range(rows.shape[1])]
+        return functools.reduce(jnp.add, squares)
+    return jnp.sum((rows.T[:, :, None] - at[:, None, :]) ** 2, axis=0)
