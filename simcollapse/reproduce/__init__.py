@@ -22,7 +22,14 @@ from simcollapse.reproduce import report, style
 from simcollapse.reproduce.claims import Claim
 from simcollapse.reproduce.feng import breakdown, readings, rounds, scaling, window
 from simcollapse.reproduce.kazdan import discrete, divisor, gaussian, gaussian_grid, regression
-from simcollapse.reproduce.real_rows import delete_real, golden_ratio, real_share, strategies, strong_collapse
+from simcollapse.reproduce.real_rows import (
+    delete_real,
+    golden_ratio,
+    real_share,
+    strategies,
+    strong_collapse,
+    value,
+)
 from simcollapse.reproduce.yi_regimes import paths, phase_map, real_data, regimes
 
 SCALE_NAMES = ("quick", "small", "paper")  # under a minute on two cores; a few minutes; as long as it takes
@@ -58,6 +65,7 @@ KNOWN: dict[str, tuple[Any, ...]] = {
     "breakdown-window": (window,),
     "breakdown-readings": (readings,),
     "breakdown-rounds": (rounds,),
+    "kazdan-value": (value,),
     "mixing-golden-ratio": (golden_ratio,),
     "strong-collapse": (strong_collapse,),
     "real-share": (real_share,),

@@ -279,7 +279,8 @@ def draw(data: xr.Dataset) -> Figure:
     third.set_ylabel("squared error × n/σ², rows pooled")
     third.set_xticks(list(x.to_numpy()), [f"{v:g}" for v in x.to_numpy()], minor=False)
     third.minorticks_off()
-    third.legend(loc="center left")
+    third.set_ylim(top=third.get_ylim()[1] + 0.3)
+    third.legend(loc="upper left")
     return figure
 
 

@@ -164,5 +164,5 @@ def draw(data: xr.Dataset) -> Figure:
     ticks = [1, 1.2, 1.5, 2, 3, 4]
     axis.set_yticks(ticks, [f"{t:g}" for t in ticks])
     axis.minorticks_off()
-    axis.legend(loc="upper left")
+    axis.legend(loc="upper right")
     return figure
