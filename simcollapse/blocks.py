@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from simcollapse import chain, keys, results
+from simcollapse import chain, keys, laws, results
 from simcollapse.checks import check_whole
 
 CPU_BLOCK_BYTES = 1.2 * 2**20  # rows of one draw of one block; measured: it should stay in a core's cache
@@ -205,6 +205,7 @@ def block_size(program, chains, asked, memory, device) -> int:
         raise MemoryError(
             f"one chain needs {per_chain / 2**20:,.0f} MiB, a block may take {limit / 2**20:,.0f} MiB; "
             "use fewer rows or rounds, a workflow without a row buffer, or a larger memory_bytes"
+            + _by_law(program)
         )
     if asked is not None:
         return min(check_whole("block_size", asked, 1), max(1, limit // per_chain))
@@ -216,6 +217,14 @@ def block_size(program, chains, asked, memory, device) -> int:
     size = min(size, -(-total // LEAST_BLOCKS), limit // per_chain, 2**16)
     size = 2 ** int(np.log2(max(size, 1)))
     return int(min(max(size, LEAST_BLOCK), 2 ** int(np.ceil(np.log2(total)))))
+
+
+def _by_law(program) -> str:
+    """A hint at the other engine, where a law is known."""
+    static = program.loop_static
+    choices = static.treedef.unflatten(program.leaves)
+    law, _ = laws.find(*choices, static.sampling, int(program.schedule.min()), int(program.schedule.max()))
+    return "" if static.law is not None or law is None else "; engine='law' draws no rows"
 
 
 def dispatch(jobs, devices, root, common_noise):

@@ -79,7 +79,8 @@ class Task(Protocol):
     """What is modelled. Arrays are leaves, sizes and options are static.
 
     Optional: `redraw_within(key, model, data, low, high, kept)`, which needs no tries; see `_resample`.
-    `undefined` names the metrics that may be NaN, where they have no value.
+    `undefined` names the metrics that may be NaN, where they have no value. A task of kind "density" has `mean`, and
+    rows with `standard` coordinates and `standard_step`, which verifiers of densities judge by.
     `check()` raises ValueError where a sweep made fields that contradict each other; `model_dims` names the axes of
     the model's fields in results.
     """
@@ -117,7 +118,8 @@ class Verifier(Protocol):
         `chance(judge, data, model, correct)`, the probability (N,) that a row is accepted: a toss for each row,
             by a verifier that is told which rows are correct;
         `score(key, judge, data, model)` (N,) and `share`: of a round's rows, the share with the highest scores.
-    Optional: `prepare(key, judge, task, model)`, what it knows in this round alone, passed as `judge` to the others;
+    Optional: `prepare(key, judge, task, model)`, what it knows in this round alone, passed as `judge` to the others,
+    with `prepare_bytes(task)`, the memory that takes;
     `kind`, of the tasks it is made for; `check_task(task)`; `interval(judge, data)`, `bound(judge, data)`;
     `measure(judge, task, model)`, metrics beside the task's, with their `descriptions`.
     """
@@ -144,12 +146,14 @@ class Workflow(Protocol):
 
 class Law(Protocol):
     """A round that is exact in law. Optional: `fit_alone(key, task, model, count)`, the model fitted to `count`
-    samples of `model` and nothing else, for workflows that keep no pool.
+    samples of `model` and nothing else, for workflows that keep no pool. `present` as in `keys.stored`.
     """
 
-    def add_real(self, key: jax.Array, task: Any, pool: Tree, count: jax.Array) -> Tree: ...
+    def add_real(
+        self, key: jax.Array, task: Any, pool: Tree, count: jax.Array, present: jax.Array
+    ) -> Tree: ...
     def add_round(
-        self, key: jax.Array, loop: "Loop", state: State, pool: Tree, count: jax.Array
+        self, key: jax.Array, loop: "Loop", state: State, pool: Tree, count: jax.Array, present: jax.Array
     ) -> tuple[Tree, Counts]: ...
 
 
@@ -200,7 +204,10 @@ def start(key: jax.Array, loop: Loop, count: jax.Array) -> tuple[State, Info]:
         pool, model, reason = (), law.fit_alone(key_law, task, truth, count), jnp.int32(ALIVE)
     else:
         pool = _empty(loop, truth)
-        pool = add_real(key, task, pool, count) if law is None else law.add_real(key_law, task, pool, count)
+        if law is None:
+            pool = add_real(key, task, pool, count, count)
+        else:
+            pool = law.add_real(key_law, task, pool, count, count > 0)
         nowhere = jax.tree.map(jnp.zeros_like, truth)  # a chain that cannot start stays here
         model, reason = task.fit(keys.for_purpose(key, keys.FIT), _all_of(task, pool), nowhere)
     reason = jnp.where((reason == ALIVE) & ~trained, UNTRAINED, reason).astype(jnp.int32)
@@ -242,9 +249,9 @@ def _refit(key, loop, state, count, k):
     acting = _acting(key, loop, state)
     pool, generated, worth = _begin(key, loop, state.pool, acting.model, count)
     if law is None:
-        pool, counts = _collect(key, loop, acting, pool, generated, k, worth)
+        pool, counts = _collect(key, loop, acting, pool, generated, count, k, worth)
     else:
-        pool, counts = law.add_round(key_law, loop, acting, pool, generated)
+        pool, counts = law.add_round(key_law, loop, acting, pool, generated, count > 0)
     if workflow.needs_rows:
         wanted = count * task.rows_per_sample
         seen = workflow.choose(keys.for_purpose(key, keys.COLLECT), pool, wanted, k, loop.limit)
@@ -276,9 +283,9 @@ def _begin(key, loop, pool, model, count):
     real = workflow.real_rows(count)
     weights = workflow.row_weights(real, count - real)
     if law is not None:
-        pool = law.add_real(keys.for_purpose(key, keys.LAW, 1), task, pool, real)
+        pool = law.add_real(keys.for_purpose(key, keys.LAW, 1), task, pool, real, count > 0)
     else:
-        pool = add_real(key, task, pool, real, weight=None if weights is None else weights[0])
+        pool = add_real(key, task, pool, real, count, weight=None if weights is None else weights[0])
     return _open(task, pool, model), count - real, None if weights is None else weights[1]
 
 
@@ -323,34 +330,37 @@ def _rows(task, count):
 
 
 def add_real(
-    key: jax.Array, task: Any, pool: Tree, count: jax.Array, *, shared: bool = True, weight=None
+    key: jax.Array, task: Any, pool: Tree, count: jax.Array, most: jax.Array | None, *, weight=None
 ) -> Tree:
     """`pool` with `count` fresh real rows added, each of this weight (None: 1).
 
-    Used for round 0, by workflows with fresh real rows and by verifiers that train on real data. `shared` says that
-    `count` is the same for all chains of a block (see `keys.stored`).
+    Used for round 0, by workflows with fresh real rows and by verifiers that train on real data. `most` is at least
+    `count` and the same for all chains of a block (see `keys.stored`); None where there is no such number.
     """
 
     def add(chunk, pool):
-        data = task.real(key, chunk, chunk * task.chunk_rows < count if shared else None)
+        data = task.real(key, chunk, None if most is None else chunk * task.chunk_rows < most)
         present = (task.number(chunk) < count).astype(float)
         return _add(task, pool, Batch(data, present if weight is None else weight * present, jnp.int32(0)))
 
     return jax.lax.fori_loop(0, _num_chunks(count, task.chunk_rows), add, pool)
 
 
-def _collect(key, loop, state, pool, count, k, worth):
-    """Pool with this round's accepted rows, each of weight `worth` (None: 1), and the counts."""
+def _collect(key, loop, state, pool, count, most, k, worth):
+    """Pool with this round's accepted rows, each of weight `worth` (None: 1), and the counts.
+
+    `most` as in `add_real`.
+    """
     sampling = loop.sampling
     if sampling.fixed == "kept" and not loop.task.prescribed and sampling.rejected == "drop":
-        return _collect_until_kept(key, loop, state, pool, count, k, worth)
+        return _collect_until_kept(key, loop, state, pool, count, most, k, worth)
     resample = sampling.rejected == "resample" or sampling.fixed == "kept"
     task = loop.task
-    cutoff = _cutoff(key, loop, state, count) if loop.ranked else None
+    cutoff = _cutoff(key, loop, state, count, most) if loop.ranked else None
 
     def add(chunk, carry):
         pool, counts = carry
-        present = chunk * task.chunk_rows < count
+        present = chunk * task.chunk_rows < most
         data = task.generate(key, state.model, chunk, present)
         wanted = task.number(chunk) < count
         correct = _correct(loop, state, data)
@@ -378,7 +388,7 @@ def _weight(loop, used, wanted, worth):
     return weight if rejected is None else jnp.where(wanted & ~used, rejected, weight)
 
 
-def _collect_until_kept(key, loop, state, pool, count, k, worth):
+def _collect_until_kept(key, loop, state, pool, count, most_rows, k, worth):
     """Rows drawn until `count` were accepted, or `max_tries * count` proposals were made."""
     task = loop.task
     tries = loop.sampling.max_tries
@@ -391,9 +401,9 @@ def _collect_until_kept(key, loop, state, pool, count, k, worth):
 
     def add(carry):
         chunk, pool, counts = carry
-        data = task.generate(key, state.model, chunk, count > 0)
+        data = task.generate(key, state.model, chunk, most_rows > 0)
         correct = _correct(loop, state, data)
-        accepted = _accept(key, loop, state, data, correct, chunk, count > 0)
+        accepted = _accept(key, loop, state, data, correct, chunk, most_rows > 0)
         before = (
             counts.used + jnp.cumsum(accepted, dtype=jnp.int32) - accepted.astype(jnp.int32)
         )  # kept ahead of each row
@@ -447,7 +457,7 @@ def _verdict(key, loop, state, data, correct, present):
     return jnp.broadcast_to(accepted, correct.shape)
 
 
-def _cutoff(key, loop, state, count):
+def _cutoff(key, loop, state, count, most):
     """The lowest score that is accepted, so that the verifier's share of the round's rows is, and at least one.
 
     A first pass over the rows, which are drawn again for the second: scores are stored, rows are not.
@@ -456,7 +466,7 @@ def _cutoff(key, loop, state, count):
     size = -(-loop.ranked // task.chunk_rows) * task.chunk_rows
 
     def add(chunk, scores):
-        data = task.generate(key, state.model, chunk, chunk * task.chunk_rows < count)
+        data = task.generate(key, state.model, chunk, chunk * task.chunk_rows < most)
         score = verifier.score(keys.for_purpose(key, keys.VERIFY, chunk), state.judge, data, state.model)
         score = jnp.where(task.number(chunk) < count, score, -jnp.inf)
         return jax.lax.dynamic_update_slice(scores, score, (chunk * task.chunk_rows,))

@@ -135,9 +135,9 @@ def test_sums_of_a_round_have_their_moments(rows):
     state = chain.State(task.truth_model(), (), (), jnp.asarray(True), jnp.int32(0))
     empty = task.empty(task.truth_model())
     keys = jax.random.split(jax.random.key(rows), 6000)
-    pool, counts = jax.jit(jax.vmap(lambda key: law.add_round(key, loop, state, empty, jnp.int32(rows))))(
-        keys
-    )
+    pool, counts = jax.jit(
+        jax.vmap(lambda key: law.add_round(key, loop, state, empty, jnp.int32(rows), None))
+    )(keys)
 
     joint = np.array([0.2, 0.3, 0.5])[:, None] * np.asarray(task.generator.p)
     kept = joint * np.asarray(verifier.keep)

@@ -57,7 +57,7 @@ def test_sums_do_not_depend_on_the_reference():
 
     task = sc.linear_regression([1.0, -1.0, 2.0], noise=0.3, estimate_noise=True)
     truth = task.truth_model()
-    pool = chain.add_real(jax.random.key(0), task, task.empty(truth), jnp.int32(50))
+    pool = chain.add_real(jax.random.key(0), task, task.empty(truth), jnp.int32(50), None)
     elsewhere = truth._replace(coef=truth.coef + 10.0, log_noise=truth.log_noise + 2.0)
     moved = task.open(pool, elsewhere)
     for one, other in zip(

@@ -25,12 +25,12 @@ def fit_alone(key, task: Discrete, model: Model, count) -> Model:
     return Model(multinomial(key, number, model.probability) / jnp.maximum(number, 1.0))
 
 
-def add_real(key, task: Discrete, pool: Sums, count) -> Sums:
+def add_real(key, task: Discrete, pool: Sums, count, present) -> Sums:
     """`pool` with `count` real draws added."""
     return Sums(pool.count + multinomial(key, count.astype(float), task.probability))
 
 
-def add_round(key, loop: chain.Loop, state: chain.State, pool: Sums, count):
+def add_round(key, loop: chain.Loop, state: chain.State, pool: Sums, count, present):
     """`pool` with a round's draws added; and the counts."""
     drawn = multinomial(key, count.astype(float), state.model.probability)
     return Sums(pool.count + drawn), chain.every_row_kept(loop.task, count)

@@ -54,17 +54,17 @@ def why_not(task: GaussianMixture, sampling: chain.Sampling, least: int, most: i
     return None
 
 
-def add_real(key, task: GaussianMixture, pool: Sums, count) -> Sums:
+def add_real(key, task: GaussianMixture, pool: Sums, count, present) -> Sums:
     """`pool` with the sums of `count` real rows added."""
     key_class, key_sums = jax.random.split(key)
     if _merged(task):
         table = jnp.stack([count.astype(float), jnp.zeros(())])
     else:
         table = jnp.diag(_split(key_class, count.astype(float), task.shares))
-    return _add(key_sums, task, pool, _groups(task, table), count > 0)
+    return _add(key_sums, task, pool, _groups(task, table), present)
 
 
-def add_round(key, loop: chain.Loop, state: chain.State, pool: Sums, count):
+def add_round(key, loop: chain.Loop, state: chain.State, pool: Sums, count, present):
     """`pool` with the sums of a round's kept rows added; and the counts."""
     task, verifier = loop.task, loop.verifier
     key_table, key_keep, key_sums = jax.random.split(key, 3)
@@ -80,7 +80,7 @@ def add_round(key, loop: chain.Loop, state: chain.State, pool: Sums, count):
         kept_correct=jnp.sum(jnp.where(kept.correct, kept.number, 0.0)).astype(jnp.int32),
         used=rows,
     )
-    return _add(key_sums, task, pool, kept, count > 0), counts
+    return _add(key_sums, task, pool, kept, present), counts
 
 
 def _merged(task) -> bool:

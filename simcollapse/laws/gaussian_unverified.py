@@ -26,23 +26,23 @@ def fit_alone(key, task: Gaussian, model: Model, count) -> Model:
     Source: classical (Cochran 1934; Bartlett 1933).
     """
     number = count.astype(float)
-    mean, scatter = _statistics(key, task, number)
+    mean, scatter = _statistics(key, task, number, count > 0)
     return task.refitted(model, mean / jnp.sqrt(number), scatter / jnp.sqrt(task.divisor(number)))
 
 
-def add_real(key, task: Gaussian, pool: Sums, count) -> Sums:
+def add_real(key, task: Gaussian, pool: Sums, count, present) -> Sums:
     """`pool`, open for the truth, with the sums of `count` real rows added."""
-    return _add(key, task, pool, count)
+    return _add(key, task, pool, count, present)
 
 
-def add_round(key, loop: chain.Loop, state: chain.State, pool: Sums, count):
+def add_round(key, loop: chain.Loop, state: chain.State, pool: Sums, count, present):
     """`pool`, open for the round's model, with the sums of its rows added; and the counts."""
-    return _add(key, loop.task, pool, count), chain.every_row_kept(loop.task, count)
+    return _add(key, loop.task, pool, count, present), chain.every_row_kept(loop.task, count)
 
 
-def _add(key, task, pool, count):
+def _add(key, task, pool, count, present):
     number = count.astype(float)
-    mean, scatter = _statistics(key, task, number)
+    mean, scatter = _statistics(key, task, number, present)
     mean = jnp.where(number > 0, mean, 0.0)
     latest = pool.latest
     return pool._replace(
@@ -54,8 +54,8 @@ def _add(key, task, pool, count):
     )
 
 
-def _statistics(key, task, number):
+def _statistics(key, task, number, present):
     """sqrt(n) times the mean of n standard normal rows, (D,), and a triangular root of their scatter, (D, D)."""
     key_mean, key_scatter = jax.random.split(key)
     mean = jax.random.normal(key_mean, (task.dim,), dtype=float)
-    return mean, wishart_factor(key_scatter, number - 1, task.dim, number > 0)
+    return mean, wishart_factor(key_scatter, number - 1, task.dim, present)

@@ -53,17 +53,17 @@ def fit_alone(key, task: LinearRegression, model: Model, count) -> Model:
     return Model(coef=model.coef + jnp.exp(model.log_noise) * shift, log_noise=log_noise)
 
 
-def add_real(key, task: LinearRegression, pool, count):
+def add_real(key, task: LinearRegression, pool, count, present):
     """`pool`, open for the truth, with the sums of `count` real samples added."""
-    return _add(key, task, pool, count)
+    return _add(key, task, pool, count, present)
 
 
-def add_round(key, loop: chain.Loop, state: chain.State, pool, count):
+def add_round(key, loop: chain.Loop, state: chain.State, pool, count, present):
     """`pool`, open for the chain's model, with the sums of a round's samples added; and the counts."""
-    return _add(key, loop.task, pool, count), chain.every_row_kept(loop.task, count)
+    return _add(key, loop.task, pool, count, present), chain.every_row_kept(loop.task, count)
 
 
-def _add(key, task, pool, count):
+def _add(key, task, pool, count, present):
     """Sums of `count` samples of the model that `pool` is open for, added to it.
 
     gram: n x x' summed over the design, fixed; or, on the Gaussian design, Wishart_D(n, covariance) by
@@ -86,7 +86,7 @@ def _add(key, task, pool, count):
         gram = design.factor @ design.factor.T * rows
         cross = jnp.sqrt(rows) * (design.factor @ z)
     else:
-        factor = wishart_factor(key_gram, rows, dim, count > 0)
+        factor = wishart_factor(key_gram, rows, dim, present)
         factor = factor if design.factor is None else design.factor @ factor
         gram, cross = factor @ factor.T, factor @ z
     square = pool.square  # needed for the noise alone

@@ -21,7 +21,16 @@ from simcollapse.data import chosen_table
 from simcollapse.reproduce import report, style
 from simcollapse.reproduce.claims import Claim
 from simcollapse.reproduce.feng import breakdown, readings, rounds, scaling, window
-from simcollapse.reproduce.kazdan import discrete, divisor, gaussian, gaussian_grid, regression
+from simcollapse.reproduce.kazdan import (
+    discrete,
+    divisor,
+    gaussian,
+    gaussian_grid,
+    kde,
+    kde_bandwidth,
+    kde_schedule,
+    regression,
+)
 from simcollapse.reproduce.real_rows import (
     delete_real,
     golden_ratio,
@@ -30,6 +39,7 @@ from simcollapse.reproduce.real_rows import (
     strong_collapse,
     value,
 )
+from simcollapse.reproduce.verify_x_workflow import cells, drift, first_order
 from simcollapse.reproduce.yi_regimes import paths, phase_map, real_data, regimes
 
 SCALE_NAMES = ("quick", "small", "paper")  # under a minute on two cores; a few minutes; as long as it takes
@@ -71,9 +81,12 @@ KNOWN: dict[str, tuple[Any, ...]] = {
     "real-share": (real_share,),
     "subsample-strategies": (strategies,),
     "delete-real": (delete_real,),
+    "verify-x-workflow": (cells, first_order, drift),
     "kazdan-gaussian": (gaussian, gaussian_grid, divisor),
     "kazdan-regression": (regression,),
     "kazdan-discrete": (discrete,),
+    "kazdan-kde": (kde,),
+    "kazdan-kde-bandwidth": (kde_bandwidth, kde_schedule),
 }
 
 

@@ -9,7 +9,12 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-WORKFLOW_COLORS = {"replace": "#0072B2", "accumulate": "#009E73", "accumulate_subsample": "#CC79A7"}
+WORKFLOW_COLORS = {
+    "replace": "#0072B2",
+    "accumulate": "#009E73",
+    "accumulate_subsample": "#CC79A7",
+    "fresh_real": "#E69F00",
+}
 VERIFIER_MARKERS = {
     "knowledge_ball": "o",
     "none": "s",

@@ -37,7 +37,7 @@ class KnowledgeBall:
             along = jnp.ones(task.dim) if self.direction is None else self.direction
             return task.truth + self.bias * along / jnp.linalg.norm(along)
         count = jnp.asarray(self.trained_on).astype(jnp.int32)
-        pool = chain.add_real(key, task, task.empty(task.truth_model()), count, shared=False)
+        pool = chain.add_real(key, task, task.empty(task.truth_model()), count, None)
         nowhere: Any = jax.tree.map(jnp.zeros_like, task.truth_model())
         model, reason = task.fit(key, pool, nowhere)
         return jnp.where(reason == chain.ALIVE, model.coef, jnp.nan)

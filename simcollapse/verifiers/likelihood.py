@@ -87,7 +87,7 @@ class Likelihood:
         if self.trained_on is None:
             return task.probability if self.probabilities is None else self.probabilities
         count = self.trained_on.astype(jnp.int32)
-        pool = chain.add_real(key, task, task.empty(task.truth_model()), count, shared=False)
+        pool = chain.add_real(key, task, task.empty(task.truth_model()), count, None)
         return (pool.count + 1) / (jnp.sum(pool.count) + task.outcomes)
 
     def accept(self, key, judge, data, model) -> jax.Array:

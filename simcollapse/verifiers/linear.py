@@ -64,7 +64,7 @@ class Linear:
         assert self.trained_on is not None
         count = self.trained_on.astype(jnp.int32)
         pool: Any = learners.empty_sums(task.dim, task.classes, task.intercept, gram=True)
-        pool = chain.add_real(key, task, pool, count, shared=False)
+        pool = chain.add_real(key, task, pool, count, None)
         return unit(learners.least_squares(pool, jnp.zeros(()), task.intercept)[0])
 
     def _deviation(self, key, task, bayes):

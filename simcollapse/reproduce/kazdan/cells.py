@@ -37,7 +37,10 @@ def simulate(
 
     `seed` is the figure's, followed by the place of the cell: cells share no random numbers.
     """
-    rows = n * (rounds + 1) * 8 * (task.dim + 4)  # bytes of a chain's buffer, where the workflow keeps one
+    size = None  # the engine's own, the same for every n: one program
+    if workflow == "accumulate_subsample":  # every row is kept
+        row_bytes = 8 * (task.dim + 4)
+        size = int(np.clip(BUFFER_BYTES // (n * (rounds + 1) * row_bytes), 1, LARGEST_BLOCK))
     return sc.simulate(
         task,
         "none",
@@ -48,7 +51,7 @@ def simulate(
         chains=chains,
         seed=int(np.random.SeedSequence(seed).generate_state(1)[0]),
         engine="auto",
-        block_size=int(np.clip(BUFFER_BYTES // rows, 1, LARGEST_BLOCK)),
+        block_size=size,
         progress=False,
     )
 

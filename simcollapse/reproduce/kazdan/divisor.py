@@ -41,7 +41,7 @@ class Config:
     dim: int = 3  # of the subsampled fits
     rounds: int = 100
     distance_n: int = 32
-    distance_chains: int = 2_000
+    distance_chains: int = 4_000
     seed: int = 0
 
 

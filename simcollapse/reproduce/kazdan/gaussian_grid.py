@@ -4,6 +4,7 @@ import itertools
 
 import numpy as np
 import xarray as xr
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from simcollapse.reproduce import claims, style
@@ -17,12 +18,11 @@ SCALES = gaussian_runs.SCALES
 ROWS = {
     "mean_error": "error of the mean\n" + r"$|\mu_k-\mu_0|^2/\mathrm{tr}\,\Sigma_0$",
     "trace": r"$\mathrm{tr}\,\Sigma_k/\mathrm{tr}\,\Sigma_0$",
-    "log_det": "geometric mean of the\nvariances left, " + r"$\det^{1/d}$",
-    "nll": "excess NLL,\nnats a row and dimension",
+    "log_det": r"$\log_{10}(\det\Sigma_k/\det\Sigma_0)$" + "\nby dimension",
+    "log_nll": r"$\log_{10}$ excess NLL," + "\nnats a row",
 }
 LINES = {"mean_error": "mean_error_theory", "trace": "trace_theory", "log_det": "log_det_theory"}
-PER_DIMENSION = ("log_det", "nll")
-FLOOR = 1e-12  # of a drawn share
+LIMITS = {"log_det": (-19.0, 1.0), "log_nll": (-4.0, 34.0)}  # an arrow says where a point is beyond them
 
 
 def compute(config: Config) -> xr.Dataset:
@@ -80,7 +80,7 @@ def _dimension_free(last: xr.Dataset) -> Claim:
 
 def draw(data: xr.Dataset) -> Figure:
     """Metrics (rows) by dimension (columns), a colour for each workflow; computes nothing."""
-    last = data.isel(round=-1)
+    last = _in_decades(data.isel(round=-1))
     figure = style.blank(10.4, 8.6)
     style.heading(figure, data.attrs["heading"])
     axes = figure.subplots(len(ROWS), last.sizes["dim"], sharex=True, sharey="row", squeeze=False)
@@ -88,30 +88,53 @@ def draw(data: xr.Dataset) -> Figure:
         for axis, name in zip(column, ROWS, strict=True):
             for i, workflow in enumerate(WORKFLOWS):
                 _points(axis, last.sel(workflow=workflow, dim=dim), name, workflow, 1 + 0.09 * (i - 1))
-            axis.set(xscale="log", yscale="log")
-            if name in PER_DIMENSION and dim >= last["n"][0]:
+            axis.set_xscale("log")
+            if name not in LIMITS:
+                axis.set_yscale("log")
+            elif dim >= last["n"][0]:
                 edge = float(last["n"].where(last["n"] <= dim).max()) * 1.6
                 axis.axvspan(float(last["n"][0]) / 1.6, edge, color="#EEEEEE", zorder=0, linewidth=0)
         column[0].set_title(f"d = {dim}", loc="center")
         column[-1].set_xlabel("rows a round n")
         column[0].set_xlim(float(last["n"][0]) / 1.6, float(last["n"][-1]) * 1.6)
-    for axis, words in zip(axes[:, 0], ROWS.values(), strict=True):
+    for axis, (name, words) in zip(axes[:, 0], ROWS.items(), strict=True):
         axis.set_ylabel(words)
+        if name in LIMITS:
+            axis.set_ylim(LIMITS[name])
     style.legend_below(figure, [axes[0, 0]], 3)
     return figure
 
 
-def _points(axis, one: xr.Dataset, name: str, workflow: str, shift: float) -> None:
-    color, n, dim = style.WORKFLOW_COLORS[workflow], one["n"].to_numpy(), int(one["dim"])
-    values = {}
-    for q in cells.QUANTILES:
-        if name == "log_det":
-            values[f"{name}_{q}"] = np.maximum(np.exp(one[f"log_det_{q}"] / dim), FLOOR)
-        elif name == "nll":
-            values[f"{name}_{q}"] = np.exp(np.minimum(one[f"log_nll_{q}"], 600.0)) / dim
-        else:
-            values[f"{name}_{q}"] = np.maximum(one[f"{name}_{q}"], FLOOR)
-    panels.medians(axis, n * shift, xr.Dataset(values), name, color, label=NAMES[workflow])
+def _in_decades(last: xr.Dataset) -> xr.Dataset:
+    """Logarithms to base 10, that of the determinant divided by d."""
+    scale = {"log_det": 1 / last["dim"] / np.log(10), "log_nll": 1 / np.log(10)}
+    named = [
+        ("log_det_theory", "log_det"),
+        *((f"{name}_{q}", name) for name in scale for q in cells.QUANTILES),
+    ]
+    return last.assign({name: last[name] * scale[base] for name, base in named})
+
+
+def _points(axis: Axes, one: xr.Dataset, name: str, workflow: str, shift: float) -> None:
+    color, n = style.WORKFLOW_COLORS[workflow], one["n"].to_numpy()
+    panels.medians(axis, n * shift, one, name, color, label=NAMES[workflow])
     if name in LINES:
-        line = one[LINES[name]]
-        axis.plot(n, np.exp(line / dim) if name == "log_det" else line, color=color, linewidth=1.2, zorder=2)
+        axis.plot(n, one[LINES[name]], color=color, linewidth=1.2, zorder=2)
+    if name not in LIMITS:
+        return
+    low, high = LIMITS[name]
+    for x, y in zip(n, one[f"{name}_middle"].to_numpy(), strict=True):
+        if y < low or y > high:
+            end, above = (high, True) if y > high else (low, False)
+            place, side = (x, end), "top" if above else "bottom"
+            words = f"{'↑' if above else '↓'} {y:.0f}"
+            axis.annotate(
+                words,
+                place,
+                xytext=(-3, 0),
+                textcoords="offset points",
+                ha="right",
+                va=side,
+                fontsize=8.5,
+                color=color,
+            )

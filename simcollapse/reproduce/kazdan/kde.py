@@ -57,7 +57,7 @@ class Config:
 
 
 SCALES = {
-    "quick": Config(chains=50, sets=("blobs", "circles", "moons"), sizes=(10, 100), rounds=30),
+    "quick": Config(chains=50, sets=("blobs", "circles", "moons"), sizes=(100,), rounds=30),
     "small": Config(sizes=(10, 32, 100)),
     "paper": Config(),
 }
@@ -89,8 +89,8 @@ def normal_points(count: int) -> np.ndarray:
 def compute(config: Config) -> xr.Dataset:
     """By (workflow, set, n, round): nll, trace, mean_error (share of the real data's variance) and their exact means.
 
-    nll_rise is the likelihood lost since round 0; nll_half and second_half, what the second half of the rounds so far
-    added to nll and to the second moment about the real mean, the latter in units of bandwidth^2 a coordinate.
+    nll_rise is the likelihood lost since round 0; log_nll_half and second_half, what the second half of the rounds
+    so far added to log nll and to the second moment about the real mean, that in units of bandwidth^2 a coordinate.
     """
     sets = config.all_sets
     coords = {"workflow": WORKFLOWS, "set": sets, "n": config.sizes}
@@ -110,7 +110,7 @@ def compute(config: Config) -> xr.Dataset:
         title="kernel density estimates on their own samples: replace, accumulate, accumulate-subsample",
         heading="Gaussian kernel of fixed bandwidth h on all rows of a fit, n new rows a round, no verifier; h: "
         f"{shown}\npoints: medians of {config.chains} chains, bars: 90 % of them; black: exact mean; grey: limit of "
-        "many rows",
+        "many rows; last row: means",
         chains=config.chains,
         config=json.dumps(dataclasses.asdict(config)),
         note="At a constant bandwidth nothing is bounded: the mean density spreads by k h^2 under replace and by h^2 "
@@ -138,7 +138,8 @@ def _cell(config: Config, task: Any, i: int, j: int, k: int) -> Cell:
         return {
             "nll": nll,
             "nll_rise": nll - nll[:, :1],
-            "nll_half": nll - nll[:, half],
+            "log_nll_half": np.log(nll)
+            - np.log(nll[:, half]),  # of a loss that is positive at these bandwidths
             "trace": trace,
             "mean_error": mean_error,
             "second_half": second - second[:, half],
@@ -182,7 +183,7 @@ def compare(data: xr.Dataset) -> list[Claim]:
     last = data.isel(round=-1)
     rounds = int(data["round"][-1])
     rise = {w: (last["nll_rise"].sel(workflow=w), last["nll_rise_error"].sel(workflow=w)) for w in WORKFLOWS}
-    half = last["nll_half"] - SURE * last["nll_half_error"]
+    half = last["log_nll_half"] - SURE * last["log_nll_half_error"]
     return [
         _all(
             "(a) replacing all data: the test loss diverges",
@@ -291,7 +292,7 @@ def _closed_forms(data: xr.Dataset) -> list[Claim]:
 def draw(data: xr.Dataset) -> Figure:
     """Loss of every set, and variance of the last, (rows) by workflow (columns), shades for n; computes nothing."""
     sets = [str(name) for name in data["set"].to_numpy()]
-    figure = style.blank(10.0, 2.3 * (len(sets) + 1) + 0.8)
+    figure = style.blank(10.0, 2.1 * (len(sets) + 1) + 0.8)
     style.heading(figure, data.attrs["heading"])
     axes = figure.subplots(len(sets) + 1, len(WORKFLOWS), sharex=True, sharey="row")
     for column, workflow in zip(axes.T, WORKFLOWS, strict=True):
@@ -326,4 +327,5 @@ def _curve(axis: Axes, one: xr.Dataset, name: str, color) -> None:
     else:
         axis.plot(one["round"], one["nll_middle"], color=color, linewidth=0.9, zorder=2.5)
         axis.plot(one["round"], one["nll_limit"], **style.APPROXIMATION)
-    panels.medians(axis, at, one.isel(round=at), name, color)
+    points = panels.means if name == "trace" else panels.medians
+    points(axis, at, one.isel(round=at), name, color)

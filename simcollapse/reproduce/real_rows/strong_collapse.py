@@ -45,7 +45,8 @@ SCALES = {
 def compute(config: Config) -> xr.Dataset:
     """By (share, rows): squared error, exact and by the simple formula; by (few_rows): where that fails."""
     data = _sweep(config, config.shares, config.sizes, NOISE, config.seed)
-    weak = _sweep(config, (0.01,), config.few_rows, 0.1, config.seed + 1).isel(share=0, drop=True)
+    more = dataclasses.replace(config, chains=4 * config.chains)
+    weak = _sweep(more, (0.01,), config.few_rows, 0.1, config.seed + 1).isel(share=0, drop=True)
     data = data.merge(weak.rename({name: f"weak_{name}" for name in weak.data_vars} | {"rows": "few_rows"}))
     data.attrs.update(
         title="strong collapse: a fixed share of wrong rows leaves a floor",
