@@ -222,8 +222,9 @@ def block_size(program, chains, asked, memory, device) -> int:
 def _by_law(program) -> str:
     """A hint at the other engine, where a law is known."""
     static = program.loop_static
-    choices = static.treedef.unflatten(program.leaves)
-    law, _ = laws.find(*choices, static.sampling, int(program.schedule.min()), int(program.schedule.max()))
+    task, verifier, workflow = static.treedef.unflatten(program.leaves)
+    least, most = int(program.schedule.min()), int(program.schedule.max())
+    law, _ = laws.find(task, verifier, workflow, static.sampling, least, most)
     return "" if static.law is not None or law is None else "; engine='law' draws no rows"
 
 

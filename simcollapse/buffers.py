@@ -87,6 +87,35 @@ def tickets(key: jax.Array, pool: Pool) -> jax.Array:
     return jnp.where(filled(pool), ticket, jnp.uint32(2**32 - 1))
 
 
+def lots(key: jax.Array, pool: Pool, limit: int) -> jax.Array:
+    """Places of `limit` different rows in random order, (min(limit, M),); of all, and then empty ones, if fewer.
+
+    Places are drawn with replacement, and each is kept the first time that it comes up: every set of rows is as
+    likely as any other, at a cost that hardly grows with the pool (sorting it does).
+    """
+    capacity = pool.born.shape[0]
+    limit = min(limit, capacity)
+    wanted, size = jnp.minimum(pool.count, limit), 2 * limit
+
+    def unfinished(carry):
+        return carry[1] < wanted
+
+    def more(carry):
+        number, found, first, chosen = carry
+        high = jnp.maximum(pool.count, 1)
+        toss = jax.random.randint(jax.random.fold_in(key, number), (size,), 0, high, dtype=jnp.int32)
+        mine = number * size + jnp.arange(size, dtype=jnp.int32)
+        first = first.at[toss].min(mine)
+        new = first[toss] == mine
+        rank = found + jnp.cumsum(new, dtype=jnp.int32) - 1
+        chosen = chosen.at[jnp.where(new, rank, limit)].set(toss, mode="drop")
+        return number + 1, found + jnp.sum(new, dtype=jnp.int32), first, chosen
+
+    never = jnp.full(capacity, 2**31 - 1, dtype=jnp.int32)
+    rest = jnp.minimum(pool.count + jnp.arange(limit, dtype=jnp.int32), capacity - 1)
+    return jax.lax.while_loop(unfinished, more, (jnp.int32(0), jnp.int32(0), never, rest))[3]
+
+
 def taken(chosen: jax.Array, filled: jax.Array, count: jax.Array) -> jax.Array:
     """Weight of each of the `chosen` places: 1 for the first `count` of them that hold a row, else 0."""
     return (jnp.arange(chosen.shape[0], dtype=jnp.int32) < jnp.minimum(count, filled)).astype(float)

@@ -230,7 +230,7 @@ def step(key: jax.Array, loop: Loop, state: State, count: jax.Array, k: jax.Arra
     went_on = was_alive & (reason == ALIVE)
     state = State(
         model=_select(went_on, model, state.model),
-        pool=_select(went_on, pool, state.pool),
+        pool=_keep(went_on, pool, state.pool),
         judge=state.judge,
         alive=went_on,
         reason=jnp.where(was_alive, reason, state.reason),
@@ -303,6 +303,13 @@ def _add(task, pool, batch: Batch):
     if isinstance(pool, buffers.Pool):
         return buffers.add(pool, task.rows(batch.data), batch.weight, batch.born)
     return task.add(pool, batch)
+
+
+def _keep(went_on, pool, before):
+    """`pool` where the chain went on, else as `before`; of a buffer, places beyond the count are never read."""
+    if isinstance(pool, buffers.Pool):
+        return pool._replace(count=jnp.where(went_on, pool.count, before.count))
+    return _select(went_on, pool, before)
 
 
 def _all_of(task, pool):

@@ -83,14 +83,13 @@ def cholesky(matrix: jax.Array) -> jax.Array:
     floor = dim * jnp.finfo(matrix.dtype).eps * jnp.diagonal(matrix)
     below = jnp.arange(dim)[:, None] >= jnp.arange(dim)[None]
 
-    def eliminate(i, carry):
-        rest, lower = carry
-        pivot = rest[i, i]
-        good = pivot > floor[i]
-        column = jnp.where(good & below[:, i], rest[:, i] / jnp.sqrt(jnp.where(good, pivot, 1.0)), 0.0)
-        return rest - column[:, None] * column[None], lower.at[:, i].set(column)
+    def eliminate(i, lower):
+        column = matrix[:, i] - lower @ lower[i]
+        good = column[i] > floor[i]
+        column = jnp.where(good & below[:, i], column / jnp.sqrt(jnp.where(good, column[i], 1.0)), 0.0)
+        return lower.at[:, i].set(column)
 
-    return jax.lax.fori_loop(0, dim, eliminate, (matrix, jnp.zeros_like(matrix)))[1]
+    return jax.lax.fori_loop(0, dim, eliminate, jnp.zeros_like(matrix))
 
 
 def solve_lower(lower: jax.Array, right: jax.Array) -> jax.Array:

@@ -36,14 +36,16 @@ class AccumulateSubsample:
 
     def choose(self, key, pool: buffers.Pool, wanted, k, limit: int) -> buffers.Seen:
         """The rows that the fit of round k sees, of which `wanted` were generated in it."""
-        order = self._order(key, pool, k)[: min(limit, pool.born.shape[0])]
+        if self.strategy == "uniform":
+            order = buffers.lots(key, pool, limit)
+        else:
+            order = self._order(key, pool, k)[: min(limit, pool.born.shape[0])]
         return buffers.picked(pool, order, wanted if self.size is None else jnp.int32(self.size))
 
     def _order(self, key, pool, k):
         """Places in the order in which their rows are drawn, empty ones last."""
-        if self.strategy in ("uniform", "stratified"):
-            ticket = buffers.tickets(key, pool)
-            return jnp.argsort(ticket) if self.strategy == "uniform" else _by_turn(pool, ticket)
+        if self.strategy == "stratified":
+            return _by_turn(pool, buffers.tickets(key, pool))
         weight = pool.weight
         if self.strategy == "age":
             weight = self.decay ** (k - pool.born).astype(weight.dtype)

@@ -67,7 +67,9 @@ problems = st.fixed_dictionaries(
 def closed_form(problem, rounds):
     """MSE_k of section 3 in 40 digits: the sum over batches where S is infinite or nearly so."""
     with mpmath.workdps(40):
-        rho = mpmath.mpf(1) - mpmath.mpf(float(kc.contraction_loss(problem["bound"], problem["sigma"])))
+        rho = mpmath.mpf(float(kc.contraction_rate(problem["bound"], problem["sigma"])))
+        if rho > 0.5:  # each of the two keeps its digits where it is small
+            rho = 1 - mpmath.mpf(float(kc.contraction_loss(problem["bound"], problem["sigma"])))
         unit = problem["dim"] * mpmath.mpf(problem["sigma"]) ** 2
         out = []
         for k in range(rounds + 1):

@@ -11,7 +11,7 @@ linear verifier leaves a floor, approached from above with a fixed ridge penalty
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.optimize import minimize_scalar, root_scalar
@@ -115,7 +115,7 @@ def best_selection_size(
     def error(log_n: float) -> float:
         return logistic_selection_error(float(np.exp(log_n)), d, p, separation, theta_ver)
 
-    found = minimize_scalar(error, bounds=np.log([low, high]), method="bounded", options={"xatol": 1e-4})
+    found: Any = minimize_scalar(error, bounds=np.log([low, high]), method="bounded", options={"xatol": 1e-4})
     return BestSelection(float(np.exp(found.x)), float(found.fun))
 
 

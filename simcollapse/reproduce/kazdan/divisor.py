@@ -26,8 +26,8 @@ NAME = "kazdan-gaussian-divisor"
 ESTIMATORS = ("mle", "unbiased")
 LABELS = {"mle": "divisor n (maximum likelihood)", "unbiased": "divisor n − 1 (unbiased)"}
 LOOKS = {"mle": ("#333333", "o"), "unbiased": ("#D55E00", "s")}
-TRACE_TOLERANCE = 0.03  # of a share of the variance
-EXPONENT_TOLERANCE = 0.35  # relative, of 1/n: the power is a limit for many rounds
+TRACE_TOLERANCE = 0.02  # of a share of the variance
+EXPONENT_TOLERANCE = 0.25  # relative, of 1/n: the power is a limit for many rounds
 SQUARES = 0.6  # rounds over n up to which fourth moments are light enough: they grow as exp(2 k/n)
 CHECKED = (0, 1, 2, 5, 10, 20, 50, 100)
 

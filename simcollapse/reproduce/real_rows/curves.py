@@ -25,6 +25,12 @@ def over_chains(samples: xr.DataArray, name: str = "error") -> xr.Dataset:
     return xr.Dataset({name: samples.mean("chain"), f"{name}_se": spread})
 
 
+def joined(parts: list[xr.Dataset], dim: str, values: list) -> xr.Dataset:
+    """`parts` side by side along a new dimension."""
+    out: Any = xr.concat(parts, xr.Variable(dim, values))
+    return out
+
+
 def growth(samples: xr.DataArray) -> xr.Dataset:
     """`growth`, mean of the last round over that of the middle one, and `growth_se`, from the same chains."""
     last = samples.sizes["round"] - 1
@@ -65,4 +71,4 @@ def some(rounds: int, number: int = 16) -> np.ndarray:
     return np.unique(np.round(np.geomspace(1, rounds, number)).astype(int))
 
 
-__all__ = ["COLORS", "draw", "growth", "mean_task", "on_line", "over_chains", "some", "style"]
+__all__ = ["COLORS", "draw", "growth", "joined", "mean_task", "on_line", "over_chains", "some", "style"]

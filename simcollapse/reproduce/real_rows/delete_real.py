@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from typing import Any
 
 import numpy as np
 import xarray as xr
@@ -42,7 +43,7 @@ SCALES = {
 
 def compute(config: Config) -> xr.Dataset:
     """By (workflow, round): squared error of a mean in units of the first fit's, simulated and exact."""
-    sizes = {"n_real": ROWS, "n_per_round": ROWS, "rounds": config.rounds}
+    sizes: dict[str, Any] = {"n_real": ROWS, "n_per_round": ROWS, "rounds": config.rounds}
     deleted = sc.sweep(
         curves.mean_task(),
         "none",

@@ -76,7 +76,7 @@ def compute(config: Config) -> xr.Dataset:
     data["best"] = "share", [theory.mean_best_weight_exact(n_real=n, n_synthetic=m) for n, m in parts]
 
     fits = [_least_squares(config, dim) for dim in config.dims]
-    data = data.merge(xr.concat(fits, xr.Variable("dim", list(config.dims))), join="exact")
+    data = data.merge(curves.joined(fits, "dim", list(config.dims)), join="exact")
     data = data.merge(_reused(config), join="exact").assign_coords(fine=FINE, weight=weights)
     data.attrs.update(
         title="the best weight of fresh real rows, and the golden ratio",
@@ -141,7 +141,7 @@ def _reused(config: Config) -> xr.Dataset:
         table = linear.windowed(batches, rounds=1, keep_real=True)
         exact.append(n * linear.mean_mse_exact(sigma=1.0, batches=batches, weights=table)[-1])
         fresh.append(n * theory.mean_mse_limit(sigma=1.0, n_real=n, n_synthetic=m, real_weight=n / (n + m)))
-    out = xr.concat(found, xr.Variable("ratio", ratios))
+    out = curves.joined(found, "ratio", ratios)
     return out.assign(reused_theory=("ratio", exact), fresh_line=("ratio", fresh))
 
 

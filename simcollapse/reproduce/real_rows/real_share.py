@@ -73,7 +73,7 @@ def compute(config: Config) -> xr.Dataset:
         )["squared_error"].isel(round=-1)
         parts.append(curves.over_chains(found.rename(n_real="share").drop_vars("round")))
         parts[-1] = parts[-1] / xr.DataArray(one / np.array(real), dims="share")
-    data = xr.concat(parts, xr.Variable("task", list(tasks))).assign_coords(share=list(config.shares))
+    data = curves.joined(parts, "task", list(tasks)).assign_coords(share=list(config.shares))
     fine = np.geomspace(min(config.shares), 1, 60)
     data["error_theory"] = ("task", "share"), [[_ratio(s, config.rounds) for s in config.shares]] * len(tasks)
     data = data.assign_coords(fine=fine).assign(

@@ -72,7 +72,7 @@ def compute(config: Config) -> xr.Dataset:
             engine="auto",
         )["squared_error"]
         parts.append((curves.over_chains(result) * ROWS).merge(curves.growth(result)))
-    data = xr.concat(parts, xr.Variable("strategy", list(named)))
+    data = curves.joined(parts, "strategy", list(named))
     exact = np.full((len(named), config.rounds + 1), np.nan)
     exact[0] = _uniform(config.rounds)
     exact[2 + len(config.decays)] = 1 + np.arange(config.rounds + 1)

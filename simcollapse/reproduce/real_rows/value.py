@@ -50,7 +50,7 @@ def compute(config: Config) -> xr.Dataset:
         )
         for i, (task, one) in enumerate(zip(tasks.values(), alone, strict=True))
     ]
-    data = xr.concat(parts, xr.Variable("task", list(tasks))).assign_coords(ratio=list(config.ratios))
+    data = curves.joined(parts, "task", list(tasks)).assign_coords(ratio=list(config.ratios))
     fine = np.geomspace(min(config.ratios), max(config.ratios), 80)
     data["error_theory"] = (
         ("task", "quality", "ratio"),
@@ -59,7 +59,7 @@ def compute(config: Config) -> xr.Dataset:
     data["line"] = ("quality", "fine"), [[_exact(q, r) for r in fine] for q in config.qualities]
     data["best"] = ("quality", [_best_share(q) for q in config.qualities])
     reused = [_reused(config, r, i) for i, r in enumerate(config.ratios)]
-    data = data.merge(xr.concat(reused, xr.Variable("ratio", list(config.ratios))))
+    data = data.merge(curves.joined(reused, "ratio", list(config.ratios)))
     data["same_theory"] = ("ratio", [1 + r / (1 + r) ** 2 for r in config.ratios])
     data = data.assign_coords(fine=fine)
     data.attrs.update(
@@ -95,7 +95,7 @@ def _one_quality(task, alone: float, quality: float, config: Config, number: int
             engine="auto",
         )["squared_error"].isel(round=1, drop=True)
         parts.append(curves.over_chains(result) / alone)
-    return xr.concat(parts, xr.Variable("ratio", list(config.ratios)))
+    return curves.joined(parts, "ratio", list(config.ratios))
 
 
 def _reused(config: Config, ratio: float, number: int) -> xr.Dataset:
