@@ -99,6 +99,7 @@ def test_a_reference_fitted_to_few_rows_accepts_like_hotelling():
     assert_mean(mask.mean(axis=1), stats.f.cdf(1.5**2 / scale, dim, m - dim), resolution=0.03)
 
 
+@pytest.mark.slow
 def test_density_estimates_have_the_same_verifiers():
     """Normal data with a spread of 2: the same law as a Gaussian's; and a set that is not normal at all."""
     task = sc.kde(2, noise=2.0, bandwidth=0.5, test=20)

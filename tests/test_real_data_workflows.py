@@ -45,7 +45,10 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(
+    "name",
+    [n if n in ("window of 3", "real rows stay") else pytest.param(n, marks=pytest.mark.slow) for n in CASES],
+)
 def test_windows_have_the_error_of_their_weights(name):
     workflow, weights = CASES[name]
     expected = DIM * linear.mean_mse_exact(sigma=1.0, batches=BATCHES, weights=weights)
@@ -61,7 +64,7 @@ def test_one_row_more_in_the_window_would_be_seen():
         assert_mean(_error(sc.sliding_window(3)), wrong, 0.25 * wrong)
 
 
-@pytest.mark.parametrize(("at", "share"), [(1, 1.0), (3, 1.0), (2, 0.5)])
+@pytest.mark.parametrize(("at", "share"), [(1, 1.0), pytest.param(3, 1.0, marks=pytest.mark.slow), (2, 0.5)])
 def test_deleting_real_rows_bounds_the_error_all_the_same(at, share):
     expected = DIM * linear.deleted_mse_exact(
         sigma=1.0, n_real=N, n_per_round=N, rounds=ROUNDS, at=at, share=share

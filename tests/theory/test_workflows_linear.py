@@ -51,8 +51,8 @@ def test_subsample_recursion_has_its_limit():
 
 def test_deleting_everything_at_once_still_settles():
     """Exact to the limit: with every real row gone from the first refit on, the error stays below 4 times the first."""
-    far = N * linear.deleted_mse_exact(sigma=1.0, n_real=N, n_per_round=N, rounds=2000, at=1)
-    assert far[-1] < 4 and far[-1] / far[1000] < 1.001
+    far = N * linear.deleted_mse_exact(sigma=1.0, n_real=N, n_per_round=N, rounds=600, at=1)
+    assert far[-1] < 4 and far[-1] / far[300] < 1.002
 
 
 @pytest.mark.parametrize(
