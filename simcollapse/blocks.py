@@ -47,10 +47,14 @@ class Program(NamedTuple):
 
 
 class Job(NamedTuple):
-    """One block: `size` chains from place `begin` on, of a program's cells one after the other; the last is padded."""
+    """One block: `size` chains from place `begin` on, of a program's cells one after the other.
+
+    Places from `end` on are padding.
+    """
 
     program: Program
     begin: int
+    end: int
     size: int
     chains: int  # of each cell
 
@@ -59,13 +63,9 @@ class Job(NamedTuple):
         return np.arange(self.begin, self.begin + self.size)
 
     @property
-    def _last(self) -> int:
-        return len(self.program.cells) * self.chains - 1
-
-    @property
     def positions(self) -> np.ndarray:
         """Which of the program's cells each chain belongs to."""
-        return np.minimum(self._places, self._last) // self.chains
+        return np.minimum(self._places, self.end - 1) // self.chains
 
     @property
     def cells(self) -> np.ndarray:
@@ -75,12 +75,18 @@ class Job(NamedTuple):
     @property
     def chain_numbers(self) -> np.ndarray:
         """Number of each chain within its cell."""
-        return (np.minimum(self._places, self._last) % self.chains).astype(np.uint32)
+        return (np.minimum(self._places, self.end - 1) % self.chains).astype(np.uint32)
 
     @property
     def valid(self) -> np.ndarray:
         """False for padding."""
-        return self._places <= self._last
+        return self._places < self.end
+
+
+def jobs(program: Program, size: int, chains: int, begin: int = 0, end: int | None = None) -> list[Job]:
+    """The blocks of `size` chains that a program's places from `begin` to before `end` (None: all) are cut into."""
+    end = len(program.cells) * chains if end is None else end
+    return [Job(program, first, min(first + size, end), size, chains) for first in range(begin, end, size)]
 
 
 def program(signature, members, parts, cells, rounds, record_model) -> Program:

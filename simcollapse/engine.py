@@ -1,8 +1,10 @@
 """Many chains, many cells: a grid of choices checked, sorted into programs, run block by block, collected."""
 
+import functools
 import os
+import platform
 import threading
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +18,7 @@ from simcollapse.checks import check_choice, check_shape, check_value, check_who
 
 MOST_TRIES = 2**24  # proposals of a round are counted in 32 bits
 PROGRESS_AFTER_S = 2.0
+DEVICE_COUNT = "xla_force_host_platform_device_count"  # the one flag of XLA that changes no bit
 
 
 def simulate(task, verifier, workflow, *, n_real, n_per_round, rounds, chains, seed, **options) -> xr.Dataset:
@@ -101,6 +104,81 @@ def sweep(
         MemoryError: the result or one chain cannot fit; says what it would need.
         FloatingPointError: a metric became NaN or infinite; names cell, chain and round.
     """
+    experiment = prepare(
+        task,
+        verifier,
+        workflow,
+        over=over,
+        n_real=n_real,
+        n_per_round=n_per_round,
+        rounds=rounds,
+        chains=chains,
+        seed=seed,
+        fixed=fixed,
+        rejected=rejected,
+        max_tries=max_tries,
+        engine=engine,
+        record=record,
+        record_model=record_model,
+        quantiles=quantiles,
+        common_noise=common_noise,
+        block_size=block_size,
+        memory_bytes=memory_bytes,
+        devices=devices,
+    )
+    shapes = results.flatten(experiment.shapes)
+    collector = results.collector(experiment.plan, shapes, experiment.memory, max(experiment.block_sizes))
+    jobs = [
+        job
+        for program, size in zip(experiment.programs, experiment.block_sizes, strict=True)
+        for job in blocks.jobs(program, size, chains)
+    ]
+    for job, info in with_progress(run_blocks(experiment, jobs), len(jobs), progress):
+        collector.add(job.cells, job.chain_numbers, job.valid, results.flatten(info))
+    dataset = collector.dataset()
+    dataset.attrs.update(experiment.attributes)
+    results.warn_frozen(dataset, collector.first_frozen())
+    return dataset
+
+
+class Experiment(NamedTuple):
+    """A grid that was checked and sorted into programs, ready to be cut into blocks."""
+
+    plan: results.Plan
+    programs: list[blocks.Program]
+    block_sizes: list[int]  # chains of one block of each program
+    shapes: chain.Info  # of one chain
+    memory: results.Memory
+    devices: list
+    seed: int
+    common_noise: bool
+    attributes: dict[str, Any]  # of the result: configuration and setting
+
+
+def prepare(
+    task,
+    verifier,
+    workflow,
+    *,
+    over,
+    n_real,
+    n_per_round,
+    rounds,
+    chains,
+    seed,
+    fixed="generated",
+    rejected="drop",
+    max_tries=1000,
+    engine="sample",
+    record="chains",
+    record_model=False,
+    quantiles=(0.05, 0.25, 0.5, 0.75, 0.95),
+    common_noise=False,
+    block_size=None,
+    memory_bytes=None,
+    devices=None,
+) -> Experiment:
+    """The experiment that `sweep` would run, without running it; arguments and errors as there."""
     rounds, chains = check_whole("rounds", rounds, 0), check_whole("chains", chains, 1)
     seed = check_whole("seed", seed, 0)
     if seed >= 2**32:
@@ -141,37 +219,28 @@ def sweep(
     )
     devices = _devices(devices)
     sizes = [blocks.block_size(p, chains, block_size, memory, devices[0]) for p in programs]
+    attributes = settings(devices, sizes) | {
+        "seed": seed,
+        "n_real": str(n_real),
+        "n_per_round": str(n_per_round),
+        "rounds": rounds,
+        "chains": chains,
+        "fixed": fixed,
+        "rejected": rejected,
+        "common_noise": int(common_noise),
+        "task": named.repr_short(task),
+        "verifier": named.repr_short(choices["verifier"]),
+        "workflow": named.repr_short(workflow),
+        "max_tries": sampling.max_tries,
+        "over": [f"{path}: {named.repr_short(tuple(values))}" for path, values in over.items()],
+    }
     shapes = blocks.common_shapes(programs)
-    collector = results.collector(plan, shapes, memory, max(sizes))
+    return Experiment(plan, programs, sizes, shapes, memory, devices, seed, bool(common_noise), attributes)
 
-    jobs = [
-        blocks.Job(program, begin, size, chains)
-        for program, size in zip(programs, sizes, strict=True)
-        for begin in range(0, len(program.cells) * chains, size)
-    ]
-    root = keys.root(seed)
-    done = blocks.dispatch(jobs, devices, root, common_noise)
-    for job, info in _with_progress(done, len(jobs), progress):
-        collector.add(job.cells, job.chain_numbers, job.valid, info)
-    dataset = collector.dataset()
-    dataset.attrs.update(
-        settings(devices, sizes),
-        seed=seed,
-        n_real=str(n_real),
-        n_per_round=str(n_per_round),
-        rounds=rounds,
-        chains=chains,
-        fixed=fixed,
-        rejected=rejected,
-        common_noise=int(common_noise),
-        task=named.repr_short(task),
-        verifier=named.repr_short(choices["verifier"]),
-        workflow=named.repr_short(workflow),
-        max_tries=sampling.max_tries,
-        over=[f"{path}: {named.repr_short(tuple(values))}" for path, values in over.items()],
-    )
-    results.warn_frozen(dataset, collector.first_frozen())
-    return dataset
+
+def run_blocks(experiment: Experiment, jobs: list[blocks.Job]):
+    """Each of `jobs` and its Info as NumPy arrays, in order, on the experiment's devices."""
+    return blocks.dispatch(jobs, experiment.devices, keys.root(experiment.seed), experiment.common_noise)
 
 
 def _devices(given) -> list[Any]:
@@ -196,7 +265,19 @@ def settings(devices: list, sizes: list[int]) -> dict[str, Any]:
         "key_implementation": keys.IMPLEMENTATION,
         "block_sizes": sizes,
         "cpu_threads": int(os.environ.get("NPROC", 0)) or _cores(),
+        "processor": _processor(),
+        "xla_flags": " ".join(f for f in os.environ.get("XLA_FLAGS", "").split() if DEVICE_COUNT not in f),
     }
+
+
+@functools.lru_cache(maxsize=1)
+def _processor() -> str:
+    """The processor's name, which decides the instructions that XLA picks for CPU."""
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as file:
+            return next(line.partition(":")[2].strip() for line in file if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
 
 
 def _cores() -> int:
@@ -275,8 +356,8 @@ def _law(task, verifier, workflow, how, sizes, engine):
     return law
 
 
-def _with_progress(done, total, show):
-    """`done` itself, with a progress bar once two seconds have passed."""
+def with_progress(done, total, show):
+    """`done` itself, with a progress bar once two seconds have passed; `show` as in `sweep`."""
     console = rich.console.Console(stderr=True)
     if show is False or (show is None and not console.is_terminal):
         yield from done

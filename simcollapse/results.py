@@ -76,17 +76,19 @@ def num_bytes(tree) -> int:
     return sum(int(np.prod(x.shape)) * np.dtype(x.dtype).itemsize for x in leaves)
 
 
-def collector(plan: Plan, info_shapes: chain.Info, memory: Memory, block_size: int):
+def collector(plan: Plan, shapes: dict[str, Any], memory: Memory, block_size: int):
     """What blocks are added to, according to `plan.record`; cells arrive in order, a block at a time.
+
+    `shapes` are those of one chain's record (see `flatten`), each with shape and dtype.
 
     Raises:
         MemoryError: the result would not fit.
     """
     if plan.record == "chains":
         derived = len(RATES) * (plan.rounds + 1) * np.dtype(float).itemsize
-        memory.check_result(len(plan.cells) * plan.chains * (num_bytes(info_shapes) + derived))
-        return _Chains(plan, info_shapes)
-    variables = (len(flatten(info_shapes)) + len(RATES)) * (plan.rounds + 1)
+        memory.check_result(len(plan.cells) * plan.chains * (num_bytes(shapes) + derived))
+        return _Chains(plan, shapes)
+    variables = (len(shapes) + len(RATES)) * (plan.rounds + 1)
     unfinished = min(len(plan.cells), block_size // plan.chains + 2)
     bytes_each = len(plan.cells) * (3 + len(plan.quantiles)) * 8 + unfinished * STREAM_BYTES
     memory.check_result(variables * bytes_each)
@@ -131,17 +133,15 @@ def _ratio(top, bottom):
 class _Chains:
     """Every chain of every cell."""
 
-    def __init__(self, plan: Plan, info_shapes: chain.Info):
+    def __init__(self, plan: Plan, shapes: dict[str, Any]):
         self._plan = plan
         lead = (len(plan.cells), plan.chains)
         self._arrays = {
-            name: np.empty(lead + shape.shape, dtype=shape.dtype)
-            for name, shape in flatten(info_shapes).items()
+            name: np.empty(lead + shape.shape, dtype=shape.dtype) for name, shape in shapes.items()
         }
 
-    def add(self, cells, chains, valid, info):
-        record = flatten(info)
-        _check_finite(record, self._plan, cells, chains, valid)
+    def add(self, cells, chains, valid, record):
+        check_finite(record, self._plan, cells, chains, valid)
         for name, array in self._arrays.items():
             array[cells[valid], chains[valid]] = record[name][valid]
 
@@ -167,6 +167,15 @@ class _Chains:
         return xr.Dataset(variables, coords=coords, attrs=_attributes(self._plan))
 
 
+def add_chains(streams: dict[str, Stream], record: dict[str, np.ndarray], here: np.ndarray) -> None:
+    """Add each variable of the chains `here` (a mask) of a record to its stream, made where there is none yet."""
+    for name, values in record.items():
+        rows = np.asarray(values[here], dtype=float)
+        if name not in streams:
+            streams[name] = Stream(rows[0].size)
+        streams[name].add(rows)
+
+
 class _Summary:
     """Mean, variance and quantiles over chains, cell by cell, in memory that does not grow with chains."""
 
@@ -177,24 +186,31 @@ class _Summary:
         self._finished: dict[str, dict[int, np.ndarray]] = {}
         self._first_frozen: dict[str, Any] | None = None
 
-    def add(self, cells, chains, valid, info):
-        record = flatten(info)
-        _check_finite(record, self._plan, cells, chains, valid)
-        stopped = np.flatnonzero(valid & ~record["alive"].all(axis=-1))
-        if self._first_frozen is None and len(stopped):
-            i = stopped[0]
-            self._first_frozen = _stopped(
-                self._plan, cells[i], chains[i], record["alive"][i], record["reason"][i]
-            )
-        record |= rates(record)
+    def add(self, cells, chains, valid, record):
+        check_finite(record, self._plan, cells, chains, valid)
+        self.note_frozen(first_stopped(self._plan, cells, chains, valid, record))
+        record = record | rates(record)
         for cell in np.unique(cells[valid]):
             here = valid & (cells == cell)
-            streams = self._streams.setdefault(int(cell), {name: Stream() for name in record})
-            for name, stream in streams.items():
-                stream.add(np.asarray(record[name][here], dtype=float))
-            self._left[int(cell)] -= int(here.sum())
-            if self._left[int(cell)] == 0:
-                self._finish(int(cell))
+            add_chains(self._streams.setdefault(int(cell), {}), record, here)
+            self._count_off(int(cell), int(here.sum()))
+
+    def merge(self, cell: int, streams: dict[str, Stream], chains: int) -> None:
+        """Add what `chains` further chains of a cell have shown."""
+        mine = self._streams.setdefault(cell, streams)
+        if mine is not streams:
+            for name, stream in mine.items():
+                stream.merge(streams[name])
+        self._count_off(cell, chains)
+
+    def _count_off(self, cell, chains):
+        self._left[cell] -= chains
+        if self._left[cell] == 0:
+            self._finish(cell)
+
+    def note_frozen(self, first: dict[str, Any] | None) -> None:
+        """Remember which chain froze first."""
+        self._first_frozen = self._first_frozen or first
 
     def first_frozen(self) -> dict[str, Any] | None:
         """As of `_Chains`."""
@@ -277,11 +293,26 @@ def _calls_inside() -> int:
     return level
 
 
+def first_stopped(plan: Plan, cells, chains, valid, record) -> dict[str, Any] | None:
+    """Cell, chain, round and reason of the first valid chain of a block's record that froze, None if none did."""
+    stopped = np.flatnonzero(valid & ~record["alive"].all(axis=-1))
+    if not len(stopped):
+        return None
+    i = stopped[0]
+    return _stopped(plan, cells[i], chains[i], record["alive"][i], record["reason"][i])
+
+
 def _stopped(plan, cell, number, alive, reason) -> dict[str, Any]:
     """Where one chain froze; `alive` and `reason` are its own, of shape (K + 1,)."""
-    index, k = plan.cells[int(cell)].index, int(np.argmin(alive))
+    k = int(np.argmin(alive))
+    return where_stopped(plan, int(cell), int(number), k, int(reason[k]))
+
+
+def where_stopped(plan: Plan, cell: int, number: int, k: int, reason: int) -> dict[str, Any]:
+    """Cell (value by axis), chain, round and reason (in words) of a chain that froze."""
+    index = plan.cells[cell].index
     where = {path: values[i] for (path, values), i in zip(plan.over.items(), index, strict=True)}
-    return {"cell": where, "chain": int(number), "round": k, "reason": chain.REASONS[int(reason[k])]}
+    return {"cell": where, "chain": number, "round": k, "reason": chain.REASONS[reason]}
 
 
 def _first_words(item) -> str:
@@ -300,7 +331,8 @@ def _attributes(plan):
     return {"axes": list(plan.over), "engine": names.get(frozenset(plan.engine), "mixed")}
 
 
-def _check_finite(record, plan, cells, chains, valid):
+def check_finite(record, plan: Plan, cells, chains, valid) -> None:
+    """Raise FloatingPointError, which names cell, chain and round, where a valid chain's metric is not finite."""
     for name, array in record.items():
         if array.dtype.kind != "f":
             continue

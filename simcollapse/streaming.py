@@ -7,52 +7,59 @@ _SMALLEST, _LARGEST = 1e-12, 1e12  # magnitudes outside are put into the outermo
 
 _GROWTH = (1 + QUANTILE_ERROR) / (1 - QUANTILE_ERROR)
 _BINS = int(np.ceil(np.log(_LARGEST / _SMALLEST) / np.log(_GROWTH)))
+BINS = 2 * _BINS + 3  # of one entry's histogram
+
+STREAM_BYTES = 8 * BINS
 
 
-STREAM_BYTES = 8 * (2 * _BINS + 3)  # of one entry's histogram
+FIELDS = ("count", "mean", "square", "histogram")  # of a Stream
 
 
 class Stream:
     """Count, mean, variance and a histogram of rows of shape (…) added along axis 0; NaN entries are left out."""
 
-    def __init__(self):
-        self._count: np.ndarray | None = None
+    def __init__(self, width: int):
+        self.count, self.mean, self.square = np.zeros(width), np.zeros(width), np.zeros(width)
+        self.histogram = np.zeros((width, BINS), dtype=np.int64)
 
     def add(self, rows: np.ndarray) -> None:
-        """Add `rows`, shape (B, …)."""
+        """Add `rows`, shape (B, …) with W entries each."""
         rows = rows.reshape(len(rows), -1)
-        if self._count is None:
-            width = rows.shape[1]
-            self._count, self._mean, self._square = np.zeros(width), np.zeros(width), np.zeros(width)
-            self._histogram = np.zeros((width, 2 * _BINS + 3), dtype=np.int64)
         known = ~np.isnan(rows)
         count = known.sum(axis=0)
         values = np.where(known, rows, 0)
         mean = values.sum(axis=0) / np.maximum(count, 1)
         square = (np.where(known, rows - mean, 0) ** 2).sum(axis=0)
-        # pairwise update of Chan, Golub and LeVeque (1979)
-        total = self._count + count
-        delta = mean - self._mean
-        share = count / np.maximum(total, 1)
-        self._mean = self._mean + delta * share
-        self._square = self._square + square + delta**2 * self._count * share
-        self._count = total
+        self._merge_moments(count, mean, square)
         column = np.broadcast_to(np.arange(rows.shape[1]), rows.shape)
-        np.add.at(self._histogram, (column[known], _bin(rows[known])), 1)
+        np.add.at(self.histogram, (column[known], _bin(rows[known])), 1)
+
+    def merge(self, other: "Stream") -> None:
+        """Add all that `other` has seen; the order of merging decides the last bits."""
+        self._merge_moments(other.count, other.mean, other.square)
+        self.histogram += other.histogram
+
+    def _merge_moments(self, count, mean, square) -> None:
+        # pairwise update of Chan, Golub and LeVeque (1979)
+        total = self.count + count
+        delta = mean - self.mean
+        share = count / np.maximum(total, 1)
+        self.mean = self.mean + delta * share
+        self.square = self.square + square + delta**2 * self.count * share
+        self.count = total
 
     def summary(self, quantiles: tuple[float, ...]) -> np.ndarray:
         """Mean, standard error, variance (divisor count - 1) and quantiles, shape (3 + Q, W)."""
-        assert self._count is not None
-        enough = self._count > 1
-        variance = np.where(enough, self._square / np.maximum(self._count - 1, 1), np.nan)
-        mean = np.where(self._count > 0, self._mean, np.nan)
-        std_error = np.sqrt(variance / np.maximum(self._count, 1))
-        below = np.cumsum(self._histogram, axis=1)
+        enough = self.count > 1
+        variance = np.where(enough, self.square / np.maximum(self.count - 1, 1), np.nan)
+        mean = np.where(self.count > 0, self.mean, np.nan)
+        std_error = np.sqrt(variance / np.maximum(self.count, 1))
+        below = np.cumsum(self.histogram, axis=1)
         rows = []
         for q in quantiles:
-            rank = np.floor(q * np.maximum(self._count - 1, 0))
+            rank = np.floor(q * np.maximum(self.count - 1, 0))
             place = (below > rank[:, None]).argmax(axis=1)
-            rows.append(np.where(self._count > 0, _value(place), np.nan))
+            rows.append(np.where(self.count > 0, _value(place), np.nan))
         return np.stack([mean, std_error, variance, *rows])
 
 

@@ -13,7 +13,7 @@ def _rows():
 
 
 def test_pieces_give_the_moments_and_quantiles_of_the_whole():
-    rows, stream = _rows(), Stream()
+    rows, stream = _rows(), Stream(4)
     for piece in np.array_split(rows, [10, 11, 2000]):
         stream.add(piece)
     mean, error, variance, low, middle, high = stream.summary((0.05, 0.5, 0.95))
@@ -28,12 +28,22 @@ def test_pieces_give_the_moments_and_quantiles_of_the_whole():
 
 @pytest.mark.parametrize(("value", "median"), [(1e-200, 0.0), (-1e-200, 0.0), (-1e150, -np.inf), (0.0, 0.0)])
 def test_values_out_of_range_are_nearly_zero_or_infinite(value, median):
-    stream = Stream()
+    stream = Stream(1)
     stream.add(np.full((3, 1), value))
     np.testing.assert_allclose(stream.summary((0.5,))[3], median, atol=1e-12)
 
 
 def test_entries_that_are_never_defined_stay_nan():
-    stream = Stream()
+    stream = Stream(1)
     stream.add(np.full((3, 1), np.nan))
     assert np.all(np.isnan(stream.summary((0.5,))))
+
+
+def test_merged_streams_know_what_one_stream_would():
+    rows, whole, merged = _rows(), Stream(4), Stream(4)
+    for piece in np.array_split(rows, 3):
+        whole.add(piece)
+        other = Stream(4)
+        other.add(piece)
+        merged.merge(other)
+    np.testing.assert_allclose(merged.summary((0.1, 0.9)), whole.summary((0.1, 0.9)), rtol=1e-12)

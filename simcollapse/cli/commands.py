@@ -14,6 +14,7 @@ from typing import Annotated, Any, ClassVar, Protocol, Union
 import tyro
 
 from simcollapse.cli.audit import Audit
+from simcollapse.cli.run import Run
 
 Whole = Annotated[int | None, tyro.conf.arg(metavar="INT")]
 Number = Annotated[float | None, tyro.conf.arg(metavar="FLOAT")]
@@ -293,6 +294,7 @@ COMMANDS: dict[str, Any] = {
     "plan": Plan,
     "simulate": Simulate,
     "audit": Audit,
+    "run": Run,
     "reproduce": Reproduce,
     "theorems": Theorems,
     "bench": Bench,

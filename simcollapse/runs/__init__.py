@@ -1,0 +1,17 @@
+"""Run directories: experiments that are written as they go, survive being killed, and can be shared by many machines.
+
+    from simcollapse import runs
+
+    run = runs.run("experiment.toml", "runs/first")  # the same command goes on where it was left
+    result = run.load()
+
+A run is cut into parts of several blocks (`layout`), whose results are chunks of a Zarr store (`store`) in a directory
+(`directory`) that also says what was asked for (`config`), by whom and on what.
+"""
+
+from simcollapse.runs.config import Config, read
+from simcollapse.runs.directory import Busy, Run, open_run
+from simcollapse.runs.runner import run
+from simcollapse.runs.store import DamagedStore
+
+__all__ = ["Busy", "Config", "DamagedStore", "Run", "open_run", "read", "run"]

@@ -1,0 +1,194 @@
+"""Runs an experiment into a directory, part by part; the same again goes on where it was left."""
+
+import contextlib
+import dataclasses
+import signal
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from simcollapse import engine, results
+from simcollapse.checks import check_whole
+from simcollapse.runs import config as configs
+from simcollapse.runs import directory, layout, summary
+from simcollapse.runs.directory import Run
+
+WAIT_S = 0.2  # between two looks for what another process is to make
+
+
+def run(
+    config: configs.Config | Mapping[str, Any] | str | Path,
+    out: str | Path,
+    *,
+    overrides: Sequence[str] = (),
+    shard: tuple[int, int] | None = None,
+    check: bool = False,
+    mix_settings: bool = False,
+    memory_bytes: int | None = None,
+    devices: list | None = None,
+    progress: bool | None = None,
+) -> Run:
+    """Run an experiment into the directory `out`, or go on with it there; the finished run.
+
+    Args:
+        config: a `Config`, a mapping with its fields, or a TOML file; choices in a mapping may be ready made.
+        out: the run directory; made if absent.
+        overrides: such as "chains=100" or "verifier.radius=0.5"; of a TOML file only.
+        shard: (i, N): do only every N-th part, from the i-th on (0 <= i < N); other processes do the others.
+        check: afterwards compare with closed forms and add z-scores to the summary.
+        mix_settings: go on also with a run that was begun under another setting.
+        memory_bytes, devices, progress: as in `simcollapse.sweep`.
+
+    Raises:
+        ValueError, TypeError: in the configuration, as `simcollapse.sweep`; another configuration or setting than the
+            one in `out` (the difference is shown); a damaged store.
+        FileExistsError: `out` holds something else.
+        Busy: another process writes to `out`.
+        FloatingPointError: a result is not finite; names cell, chain and round.
+        OSError: `out` cannot be written; what was finished stays.
+        KeyboardInterrupt: interrupted, also by SIGTERM; what was finished stays.
+    """
+    if isinstance(config, str | Path):
+        config = configs.read(config, overrides)
+    elif overrides:
+        raise ValueError("overrides go with a TOML file, got a ready configuration")
+    elif not isinstance(config, configs.Config):
+        config = configs.from_table(config)
+    shard = None if shard is None else check_shard(shard)
+    experiment, plain = prepare(config, memory_bytes=memory_bytes, devices=devices)
+    made = open_or_make(Path(out), plain, experiment, 1 if shard is None else shard[1], mix_settings)
+    with directory.locked(made.folder, shard), _stopping_on_sigterm():
+        _go_on(made, experiment, shard, progress)
+        if made.finished:
+            summary.write(made, experiment, check=check)
+    return made
+
+
+def check_shard(shard: tuple[int, int]) -> tuple[int, int]:
+    """(i, N) itself; raise unless 0 <= i < N."""
+    index, count = shard
+    count = check_whole("shard count", count, 1)
+    return check_whole("shard index", index, 0, count - 1), count
+
+
+def prepare(config: configs.Config, **options: Any) -> tuple[engine.Experiment, dict[str, Any]]:
+    """The experiment of a configuration, and the configuration resolved to the last default.
+
+    Raises:
+        ValueError: float64 differs from what JAX is set to.
+    """
+    double = bool(jax.config.read("jax_enable_x64"))
+    if config.float64 is None:
+        config = dataclasses.replace(config, float64=double)
+    arguments = configs.arguments(config)
+    if config.float64 != double:
+        raise ValueError(
+            f"float64 is {config.float64} in the config, but JAX is set to {'double' if double else 'single'} "
+            f'precision; call jax.config.update("jax_enable_x64", {config.float64}) first'
+        )
+    return engine.prepare(**arguments, **options), configs.resolved(config)
+
+
+def open_or_make(
+    folder: Path,
+    plain: dict[str, Any],
+    experiment: engine.Experiment,
+    workers: int,
+    mix_settings: bool = False,
+) -> Run:
+    """The run in `folder`, which must be of this configuration, or a new one there, cut for so many `workers`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with directory.making(folder):
+        if not (folder / directory.META).exists():
+            made = directory.make(folder, plain, experiment, workers * len(experiment.devices))
+            made.log(
+                f"made: {made.layout.num_parts} parts of {made.layout.part_size} chains; {_words(experiment)}"
+            )
+            return made
+    made = directory.open_run(folder)
+    other = directory.check_same(made, plain, experiment.attributes, mix_settings)
+    if other:
+        made.log(f"warning: goes on under another setting: {'; '.join(other)}")
+    return made
+
+
+def _words(experiment: engine.Experiment) -> str:
+    told = experiment.attributes
+    return (
+        f"simcollapse {told['simcollapse_version']}, jax {told['jax_version']}, {len(experiment.devices)} × "
+        f"{told['device_kind']} ({told['processor']}), {told['dtype']}"
+    )
+
+
+def _go_on(
+    made: Run, experiment: engine.Experiment, shard: tuple[int, int] | None, progress: bool | None
+) -> None:
+    """Compute the parts that are neither done nor another shard's."""
+    store = made.store()
+    left = store.sweep_up() if shard is None else 0
+    whole, torn = store.verify()
+    mine = [n for n in range(made.layout.num_parts) if shard is None or n % shard[1] == shard[0]]
+    parts = sorted(set(mine) - set(whole))
+    told = f"{len(whole)} of {made.layout.num_parts} parts were done"
+    told += f", {len(torn)} were torn and are computed again" if torn else ""
+    told += f", {left} half-written files removed" if left else ""
+    share = "" if shard is None else f" of shard {shard[0]}/{shard[1]}"
+    made.log(f"{told}; computing {len(parts)}{share} on {len(experiment.devices)} devices")
+    begun, finished = time.perf_counter(), 0
+    try:
+        for number in _computed(made, experiment, parts, progress):
+            finished += 1
+            made.log(f"part {number} done")
+    except KeyboardInterrupt:
+        made.log(f"interrupted after {finished} parts")
+        raise
+    except (OSError, ArithmeticError) as error:
+        with contextlib.suppress(OSError):
+            made.log(f"stopped after {finished} parts: {error}")
+        raise
+    rate = (
+        finished * made.layout.part_size * max(made.plan.rounds, 1) / max(time.perf_counter() - begun, 1e-9)
+    )
+    made.log(
+        f"{finished} parts computed, {rate:,.0f} chain-rounds/s" if finished else "nothing was left to do"
+    )
+
+
+def _computed(made: Run, experiment: engine.Experiment, parts: list[int], progress) -> Iterator[int]:
+    """Compute and write `parts`; yield each once it is marked."""
+    plan, record, store, cut = experiment.plan, made.record, made.store(), made.layout
+    experiment = experiment._replace(block_sizes=list(cut.block_sizes))
+    queue = {number: layout.jobs(experiment, cut, number) for number in parts}
+    jobs = [job for number in parts for job in queue[number]]
+    done = engine.with_progress(engine.run_blocks(experiment, jobs), len(jobs), progress)
+    with contextlib.closing(done):
+        for number in parts:
+            finished = []
+            for _ in queue.pop(number):
+                job, info = next(done)
+                values = results.flatten(info)
+                results.check_finite(values, plan, job.cells, job.chain_numbers, job.valid)
+                finished.append((job, values))
+            store.write(number, record.columns(finished))
+            yield number
+
+
+@contextlib.contextmanager
+def _stopping_on_sigterm() -> Iterator[None]:
+    """Let SIGTERM, which job schedulers send, stop like Ctrl-C; where signals can be handled at all."""
+
+    def interrupt(number, frame):
+        raise KeyboardInterrupt
+
+    try:
+        before = signal.signal(signal.SIGTERM, interrupt)
+    except ValueError:  # not in the main thread
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
