@@ -18,6 +18,7 @@ from simcollapse.checks import check_whole
 
 CPU_BLOCK_BYTES = 1.2 * 2**20  # rows of one draw of one block; measured: it should stay in a core's cache
 GPU_BLOCK_SHARE = 0.1  # of the device's memory
+ROW_COPIES = 4  # of the rows of a draw that are alive at once: covariates, responses, masks, products
 LEAST_BLOCKS = 8  # a small experiment is still cut in so many, so that several devices have work
 LEAST_BLOCK = 16  # … but never finer than this
 
@@ -197,15 +198,20 @@ def _split_leaves(program, positions):
     return [leaf[positions] for leaf, b in pairs if b], [leaf for leaf, b in pairs if not b]
 
 
-def block_size(program, chains, asked, memory, device) -> int:
-    """Chains of one block: the user's, or what cache and memory suggest; the same for any number of devices."""
+def chain_bytes(program: Program) -> tuple[int, int]:
+    """Memory that one chain takes in a block: for the rows of a draw, and for its state and record."""
     state, info, data = one_chain_shapes(program)
     task, verifier, _ = program.loop_static.treedef.unflatten(program.leaves)
     row_bytes = task.draw_bytes(data)
     if hasattr(verifier, "prepare_bytes"):
         row_bytes = max(row_bytes, verifier.prepare_bytes(task))
-    kept_bytes = 3 * results.num_bytes(state) + results.num_bytes(info)
-    per_chain = 4 * row_bytes + kept_bytes
+    return row_bytes, 3 * results.num_bytes(state) + results.num_bytes(info)
+
+
+def block_size(program, chains, asked, memory, device) -> int:
+    """Chains of one block: the user's, or what cache and memory suggest; the same for any number of devices."""
+    row_bytes, kept_bytes = chain_bytes(program)
+    per_chain = ROW_COPIES * row_bytes + kept_bytes
     limit = memory.device_bytes(device)
     if per_chain > limit:
         raise MemoryError(
@@ -234,11 +240,15 @@ def _by_law(program) -> str:
     return "" if static.law is not None or law is None else "; engine='law' draws no rows"
 
 
+def blocks_at_once(devices) -> int:
+    """Blocks that run at the same time."""
+    # On CPU two blocks at a time on one device fill the gaps of operations that use a single thread.
+    return max(len(devices), 2 if devices[0].platform == "cpu" else len(devices))
+
+
 def dispatch(jobs, devices, root, common_noise):
     """Each job and its Info as NumPy arrays, in order; blocks go to the devices in turn."""
-    # On CPU two blocks at a time on one device fill the gaps of operations that use a single thread.
-    at_once = max(len(devices), 2 if devices[0].platform == "cpu" else len(devices))
-
+    at_once = blocks_at_once(devices)
     x64 = bool(jax.config.read("jax_enable_x64"))
 
     def run(i):

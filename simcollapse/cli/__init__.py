@@ -12,9 +12,10 @@ import warnings
 from collections.abc import Sequence
 
 from simcollapse.cli import commands
+from simcollapse.runs.launch import WORKER, end_at_once
 
 TRACEBACK = "SIMCOLLAPSE_TRACEBACK"  # in the environment: print the traceback of an error too
-USAGE, BAD_INPUT, INTERRUPTED = 2, 3, 130
+FAILED, USAGE, BAD_INPUT, INTERRUPTED = 1, 2, 3, 130
 # What the rooms raise for it. A bug may raise the same, so the traceback can be asked for.
 _BAD_INPUT = (ValueError, TypeError, MemoryError, ArithmeticError, OSError, ImportError)
 
@@ -43,7 +44,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     _fix_setting(command.float64)
     with warnings.catch_warnings():
         warnings.showwarning = _show_warning
-        return _run(command)
+        code = _run(command)
+    if code and WORKER in os.environ:
+        end_at_once(code)
+    return code
 
 
 def _run(command: commands.Command) -> int:
@@ -62,9 +66,12 @@ def _run(command: commands.Command) -> int:
             traceback.print_exc()
         return _say(_one_line(error), BAD_INPUT)
     except Exception:
-        if not isinstance(command, commands.Audit):
+        worker = WORKER in os.environ
+        if not worker and not isinstance(command, commands.Audit):
             raise
         traceback.print_exc()
+        if worker:
+            return FAILED
         return BAD_INPUT  # not 1, which is a verdict of that command
 
 

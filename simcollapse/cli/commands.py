@@ -15,6 +15,7 @@ import tyro
 
 from simcollapse.cli.audit import Audit
 from simcollapse.cli.run import Run
+from simcollapse.cli.runs import Runs
 
 Whole = Annotated[int | None, tyro.conf.arg(metavar="INT")]
 Number = Annotated[float | None, tyro.conf.arg(metavar="FLOAT")]
@@ -295,6 +296,7 @@ COMMANDS: dict[str, Any] = {
     "simulate": Simulate,
     "audit": Audit,
     "run": Run,
+    "runs": Runs,
     "reproduce": Reproduce,
     "theorems": Theorems,
     "bench": Bench,

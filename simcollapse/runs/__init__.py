@@ -9,9 +9,28 @@ A run is cut into parts of several blocks (`layout`), whose results are chunks o
 (`directory`) that also says what was asked for (`config`), by whom and on what.
 """
 
-from simcollapse.runs.config import Config, read
-from simcollapse.runs.directory import Busy, Run, open_run
-from simcollapse.runs.runner import run
-from simcollapse.runs.store import DamagedStore
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from simcollapse.runs.config import Config, read
+    from simcollapse.runs.directory import Busy, Run, open_run
+    from simcollapse.runs.runner import run
+    from simcollapse.runs.store import DamagedStore
 
 __all__ = ["Busy", "Config", "DamagedStore", "Run", "open_run", "read", "run"]
+
+# Imported at first use: a process that only watches others (`launch`) starts no JAX.
+_HOME = {
+    "simcollapse.runs.config": ("Config", "read"),
+    "simcollapse.runs.directory": ("Busy", "Run", "open_run"),
+    "simcollapse.runs.runner": ("run",),
+    "simcollapse.runs.store": ("DamagedStore",),
+}
+
+
+def __getattr__(name: str):
+    for module, names in _HOME.items():
+        if name in names:
+            return getattr(importlib.import_module(module), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

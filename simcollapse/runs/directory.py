@@ -35,6 +35,7 @@ from simcollapse.runs.store import Store, create, write_atomically
 
 FORMAT = 1
 META, CONFIG, LOG, LOCK = "run.json", "config.toml", "log.txt", "lock"
+LOGS = "log"  # what the names of logs begin with; workers have logs of their own
 # Of a setting, what decides the bits of a result; the others are only told.
 DECISIVE = (
     "backend",
@@ -49,7 +50,7 @@ DECISIVE = (
 )
 
 
-class Busy(RuntimeError):
+class Busy(OSError):
     """Another process writes to the run directory."""
 
 
@@ -108,7 +109,7 @@ class Run:
             ValueError: the run is not finished.
             MemoryError: it does not fit; read the store part by part instead (`parts`).
         """
-        self._check_finished()
+        self.check_finished()
         plan, record = self.plan, self.record
         shapes = {n: jax.ShapeDtypeStruct(tuple(s), np.dtype(d)) for n, (s, d) in self.meta["shapes"].items()}
         collector = results.collector(
@@ -133,7 +134,8 @@ class Run:
         with open(self.folder / LOG, "a", encoding="utf-8") as file:
             file.write(f"{now} [{socket.gethostname()} {os.getpid()}] {words}\n")
 
-    def _check_finished(self) -> None:
+    def check_finished(self) -> None:
+        """Raise ValueError unless every part is done."""
         done, parts = len(self.done()), self.layout.num_parts
         if done < parts:
             raise ValueError(
@@ -171,7 +173,7 @@ def make(folder: Path, plain: dict[str, Any], experiment: Experiment, workers: i
     Raises:
         FileExistsError: something else lies there.
     """
-    strange = [p.name for p in folder.iterdir() if p.name != LOG and not p.name.startswith(LOCK)]
+    strange = [p.name for p in folder.iterdir() if not p.name.startswith((LOGS, LOCK))]
     unfinished = {CONFIG, "store.zarr", "done"}  # of a run killed while it was made
     if set(strange) - unfinished:
         raise FileExistsError(
@@ -216,14 +218,14 @@ def check_same(run: Run, plain: dict[str, Any], setting: Mapping[str, Any], mix_
     """How the setting differs from the one that the run was made under, in words; empty if it does not.
 
     Raises:
-        ValueError: another configuration; or another setting, unless `mix_settings`.
+        ValueError: another configuration; or another setting, unless `mix_settings` or nothing is left to do.
     """
     changed = configs.differences(run.meta["config"], plain)
     if changed:
         shown = "; ".join(changed[:8]) + ("; …" if len(changed) > 8 else "")
         raise ValueError(f"{run.folder} holds a run of another config ({shown}); name another --out")
     other = configs.differences(run.meta["setting"], {name: setting[name] for name in DECISIVE})
-    if other and not mix_settings:
+    if other and not mix_settings and not run.finished:
         raise ValueError(
             f"{run.folder} was begun under another setting ({'; '.join(other)}), and results would agree to rounding "
             "only; --mix-settings goes on all the same and says so in the run"

@@ -4,7 +4,7 @@ import contextlib
 import dataclasses
 import signal
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import jax
 from simcollapse import engine, results
 from simcollapse.checks import check_whole
 from simcollapse.runs import config as configs
-from simcollapse.runs import directory, layout, summary
+from simcollapse.runs import directory, forecast, layout, summary
 from simcollapse.runs.directory import Run
 
 WAIT_S = 0.2  # between two looks for what another process is to make
@@ -25,6 +25,7 @@ def run(
     *,
     overrides: Sequence[str] = (),
     shard: tuple[int, int] | None = None,
+    together: bool = False,
     check: bool = False,
     mix_settings: bool = False,
     memory_bytes: int | None = None,
@@ -38,6 +39,7 @@ def run(
         out: the run directory; made if absent.
         overrides: such as "chains=100" or "verifier.radius=0.5"; of a TOML file only.
         shard: (i, N): do only every N-th part, from the i-th on (0 <= i < N); other processes do the others.
+        together: the shards run at the same time: shard 0 makes the directory and waits for the others' parts.
         check: afterwards compare with closed forms and add z-scores to the summary.
         mix_settings: go on also with a run that was begun under another setting.
         memory_bytes, devices, progress: as in `simcollapse.sweep`.
@@ -59,12 +61,23 @@ def run(
         config = configs.from_table(config)
     shard = None if shard is None else check_shard(shard)
     experiment, plain = prepare(config, memory_bytes=memory_bytes, devices=devices)
+    leads = not together or shard is None or shard[0] == 0
+    if not leads:
+        _wait(lambda: (Path(out) / directory.META).exists())
     made = open_or_make(Path(out), plain, experiment, 1 if shard is None else shard[1], mix_settings)
     with directory.locked(made.folder, shard), _stopping_on_sigterm():
         _go_on(made, experiment, shard, progress)
-        if made.finished:
+        if together and leads:
+            _wait(lambda: made.finished)
+        if leads and made.finished:
             summary.write(made, experiment, check=check)
     return made
+
+
+def _wait(until: Callable[[], bool]) -> None:
+    """Wait for what another process does; should that process die, JAX ends this one (`launch`)."""
+    while not until():
+        time.sleep(WAIT_S)
 
 
 def check_shard(shard: tuple[int, int]) -> tuple[int, int]:
@@ -103,6 +116,7 @@ def open_or_make(
     folder.mkdir(parents=True, exist_ok=True)
     with directory.making(folder):
         if not (folder / directory.META).exists():
+            forecast.check_disk(folder, experiment, workers * len(experiment.devices))
             made = directory.make(folder, plain, experiment, workers * len(experiment.devices))
             made.log(
                 f"made: {made.layout.num_parts} parts of {made.layout.part_size} chains; {_words(experiment)}"
@@ -110,7 +124,7 @@ def open_or_make(
             return made
     made = directory.open_run(folder)
     other = directory.check_same(made, plain, experiment.attributes, mix_settings)
-    if other:
+    if other and not made.finished:
         made.log(f"warning: goes on under another setting: {'; '.join(other)}")
     return made
 

@@ -136,6 +136,12 @@ def text(plain: dict[str, Any]) -> str:
     return "\n".join([head, "", *lines, *tail]) + "\n"
 
 
+def disagrees(run: Run) -> bool:
+    """Whether the summary's check against closed forms found a disagreement."""
+    plain = json.loads((run.folder / JSON).read_text(encoding="utf-8"))
+    return plain.get("check", {}).get("verdict") == "disagrees"
+
+
 def metric_of(run: Run, name: str | None) -> str:
     """`name` itself, or the first metric of the run; raise ValueError (the nearest known is named) if unknown."""
     known = list(run.meta["shapes"]) + list(results.RATES)
