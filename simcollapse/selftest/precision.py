@@ -1,0 +1,138 @@
+"""How many digits products keep on this device, and which numbers it knows.
+
+GPUs multiply float32 matrices in TensorFloat-32 and TPUs in bfloat16 unless asked for more; both halve the digits
+or worse, silently. Told apart by the relative error of a product of normal matrices against NumPy in float64.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from simcollapse import linalg
+from simcollapse.selftest.check import Check, Measurement
+from simcollapse.tasks import designs, gaussian
+
+SIZE = 256  # of the matrices
+DIM = linalg.BLOCK + 6  # past the size up to which the simulator writes products out
+# Root mean square relative error of a product of normal matrices: about sqrt(2/3) u for inputs rounded to a relative
+# u = 2^-11 (TensorFloat-32: 3e-4) or 2^-9 (bfloat16: 2e-3); 2^-16 for three passes of bfloat16; below 1e-6 in float32.
+KINDS = (
+    (3e-6, "float32"),
+    (5e-5, "three passes of bfloat16"),
+    (1e-3, "TensorFloat-32"),
+    (np.inf, "bfloat16"),
+)
+FLOAT32 = KINDS[0][0]
+FLOAT64 = 1e-14  # 2^-53 times the root of 256, and room
+ADVICE = "set JAX_DEFAULT_MATMUL_PRECISION=highest: the simulator does not ask for it"
+
+
+def kind_of(error: float) -> str:
+    """What arithmetic leaves this relative error in a product."""
+    return next(name for limit, name in KINDS if not error > limit)
+
+
+def _normal(shape, seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+
+
+def _relative(found, exact) -> float:
+    """Root mean square error over root mean square size."""
+    found = np.asarray(found, dtype=np.float64)
+    return float(np.linalg.norm(found - exact) / np.linalg.norm(exact))
+
+
+def _halved(array: np.ndarray, planted: bool) -> jax.Array:
+    """The array on the device; with its digits cut to bfloat16's if planted."""
+    out = jnp.asarray(array)
+    return out.astype(jnp.bfloat16).astype(out.dtype) if planted else out
+
+
+def _products(planted: bool) -> Iterator[Measurement]:
+    left, right = _normal((SIZE, SIZE), 1), _normal((SIZE, SIZE), 2)
+    exact = left.astype(np.float64) @ right.astype(np.float64)
+    multiply: Any = jax.jit(jnp.matmul, static_argnames="precision")
+    a, b = _halved(left, planted), _halved(right, planted)
+    default = _relative(multiply(a, b), exact)
+    yield Measurement(
+        "float32 product as JAX does it by default", default, None, f"{kind_of(default)} arithmetic"
+    )
+    best = _relative(multiply(a, b, precision="highest"), exact)
+    yield Measurement("float32 product at precision 'highest'", best, FLOAT32, f"{kind_of(best)} arithmetic")
+    with jax.enable_x64(False):
+        errors = _simulator_products(planted)
+    for what, error in errors.items():
+        words = f"{kind_of(error)} arithmetic" + ("" if error <= FLOAT32 else f"; {ADVICE}")
+        yield Measurement(f"float32, simulator's {what}", error, FLOAT32, words)
+
+
+def _simulator_products(planted: bool) -> dict[str, float]:
+    """Relative errors of the simulator's own sums and solutions, in JAX's current float type."""
+    rows, weight, noise = _normal((DIM, SIZE), 3), np.abs(_normal(SIZE, 4)), _normal(SIZE, 5)
+    wide = rows.astype(np.float64)
+    gram, cross = (wide * weight) @ wide.T, (wide * weight) @ noise
+    code, flat = _halved(rows, planted), _halved(rows.T, planted)
+    sums = jax.jit(designs.Explicit().sums)(code, jnp.asarray(weight), jnp.asarray(noise))
+    given = designs.fixed(np.asarray(flat))
+    fixed = jax.jit(lambda w, e: given.sums(None, w, e))(jnp.asarray(weight), jnp.asarray(noise))
+    solution, _ = jax.jit(linalg.solve_positive)(_halved(gram, planted), jnp.asarray(cross))
+    white = np.linalg.cholesky(gram / SIZE)
+    task = gaussian(np.zeros(DIM), covariance=gram / SIZE)
+    coloured = jax.jit(task.covariance.color)(code)
+    return {
+        "sums over Gaussian rows": max(_relative(sums[0], gram), _relative(sums[1], cross)),
+        "sums over given rows": max(_relative(fixed[0], gram), _relative(fixed[1], cross)),
+        "change of coordinates": _relative(coloured, white @ wide),
+        "residual of a least squares solution": _relative(
+            gram @ np.asarray(solution, dtype=np.float64), cross
+        ),
+    }
+
+
+PRODUCTS = Check("products of matrices", "inputs rounded to bfloat16 before every product", False, _products)
+
+
+def _float64(planted: bool) -> Iterator[Measurement]:
+    with jax.enable_x64(True):
+        one = jnp.ones(3, dtype=float)
+        there = one.dtype == np.float64
+        yield Measurement(
+            "float64 arrays", float(there), None, "there" if there else "absent: all is float32"
+        )
+        if not there:
+            return
+        left, right = (_normal((SIZE, SIZE), seed).astype(np.float64) for seed in (6, 7))
+        a = jnp.asarray(left)
+        a = a.astype(jnp.float32).astype(a.dtype) if planted else a
+        exact = (left.astype(np.longdouble) @ right.astype(np.longdouble)).astype(np.float64)
+        # float32 values are exact in float64: the planted rounding needs digits to cut
+        shifted = jax.jit(jnp.matmul)(a * (1 + 2.0**-30) if not planted else a, jnp.asarray(right))
+        yield Measurement("float64 product", _relative(shifted, exact * (1 + 2.0**-30)), FLOAT64)
+        small = jax.jit(lambda x: (x + 2.0**-52) - x)(one)
+        yield Measurement("float64: 1 + 2^-52 - 1, over 2^-52, less 1", float(small[0]) * 2.0**52 - 1, 0.0)
+
+
+DOUBLE = Check("float64", "a factor rounded to float32", False, _float64)
+
+
+def _subnormal(planted: bool) -> Iterator[Measurement]:
+    """Numbers below the smallest normal one; many devices take them for zero, which is no fault."""
+    for name, x64 in (("float32", False), ("float64", True)):
+        with jax.enable_x64(x64):
+            smallest = jnp.finfo(jnp.zeros((), dtype=float).dtype).tiny
+            half = jax.jit(lambda x: x / 2)(jnp.full(2, smallest, dtype=float))
+            kept = float(np.asarray(half)[0]) > 0 and not planted
+        words = "subnormal numbers are kept" if kept else f"flushed to zero below {float(smallest):.3g}"
+        yield Measurement(f"{name}: half of the smallest normal number", float(kept), None, words)
+        with jax.enable_x64(x64):
+            root = jax.jit(lambda x: jnp.log(x * x))(jnp.sqrt(jnp.full(2, smallest, dtype=float)) * 1.5)
+            error = abs(float(root[0]) - np.log(float(smallest) * 2.25))
+        yield Measurement(
+            f"{name}: log of a number near the smallest normal one", 1.0 if planted else error, 1e-4
+        )
+
+
+SUBNORMAL = Check("very small numbers", "a logarithm that is off by one", False, _subnormal)
