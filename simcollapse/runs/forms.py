@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import stats
+from scipy.interpolate import CubicSpline
 from scipy.special import roots_hermitenorm
 
 import theory
@@ -24,7 +25,7 @@ from simcollapse.tasks import (
 kc = theory.knowledge_center
 closed = theory.workflows
 
-MOST_COSTLY = 256  # cells whose closed form takes a tenth of a second or more
+MOST_COSTLY = 64  # cells whose closed form takes a tenth of a second to a second
 MOST_OUTCOMES_DRAWN = 2000  # survivors take time of order n^2
 ONE_SQUARE = np.sqrt(8.0)  # skewness of the square of a normal variable, the largest of a sum of such squares
 LOG_SQUARE = 1.5352  # of its log: 14 zeta(3) / (pi^2/2)^1.5, the largest of a sum of logs of chi-squares
@@ -32,6 +33,8 @@ MOST_SPREAD = (
     0.25  # variance of the log of a fitted variance up to which its mean is not carried by rare chains
 )
 NODES = 16  # over the center of a trained ball, as in `planning.closed_form`
+_PLACES = 17  # 65 give the same to 1e-8
+_RARE = 1e-12  # counts of kept rows rarer than this, on each side, are left out
 UNSEEN = 0.1  # chains that may freeze on average before a form that never freezes is not used
 
 
@@ -76,9 +79,11 @@ class Unknown(Exception):
 
 
 def is_costly(choices: dict[str, Any]) -> bool:
-    """Whether the form takes a quadrature."""
-    ball = choices["verifier"]
-    return isinstance(ball, verifiers.KnowledgeBall) and bool(np.isfinite(ball.radius))
+    """Whether the form takes quadratures."""
+    task, verifier = choices["task"], choices["verifier"]
+    if isinstance(task, GaussianMixture):
+        return task.learner == "averaging" and _selection(verifier) is not None
+    return isinstance(verifier, verifiers.KnowledgeBall) and bool(np.isfinite(verifier.radius))
 
 
 def forms_of(
@@ -271,7 +276,7 @@ def _means(cell: _Cell):
         unit = _subsampled_mean(cell)
         source = "theory.workflows.linear_regression.accumulate_subsample_intercept_exact"
     else:
-        batches, weights = _batches(workflow, first, later)
+        batches, weights = _batches(cell, first, later, per_sample)
         unit = closed.linear.mean_mse_exact(sigma=float(task.noise), batches=batches, weights=weights)
     skewness = ONE_SQUARE
     if task.estimate_noise:
@@ -287,9 +292,9 @@ def _means(cell: _Cell):
         raise Unknown("squared_error: rounds in which the fitted noise has collapsed, carried by rare chains")
 
 
-def _batches(workflow, first: float, later: np.ndarray):
+def _batches(cell: _Cell, first: float, later: np.ndarray, per_sample: int):
     """Batches of rows, and the weight of each in each fit; see `theory.workflows.linear`."""
-    rounds, batch = len(later), closed.linear.Batch
+    workflow, rounds, batch = cell.workflow, cell.rounds, closed.linear.Batch
     plain = [batch(first, None), *(batch(float(n), k) for k, n in enumerate(later))]
     if isinstance(workflow, workflows.Replace):
         return plain, np.eye(rounds + 1)
@@ -305,21 +310,25 @@ def _batches(workflow, first: float, later: np.ndarray):
         table[int(workflow.at) :, 0] *= 1 - float(workflow.share)
         return plain, table
     if isinstance(workflow, workflows.FreshReal):
-        return _fresh(workflow, first, later)
+        return _fresh(workflow, first, *(part / per_sample for part in workflow.parts(cell.counts)))
     raise Unknown(f"no exact form is known for {type(workflow).__name__} on a repeated design")
 
 
-def _fresh(workflow, first, later):
-    real, generated = workflow.parts(np.rint(later).astype(int))
-    batches, table = [closed.linear.Batch(first, None)], np.zeros((len(later) + 1, 2 * len(later) + 1))
+def _fresh(workflow, first: float, real: np.ndarray, generated: np.ndarray):
+    """As `_batches`, of two batches a round."""
+    rounds, batch = len(real), closed.linear.Batch
+    if workflow.weight is None:
+        share = real / (real + generated)
+    elif np.all((real > 0) & (generated > 0)):
+        share = np.full(rounds, float(workflow.weight))
+    else:
+        raise Unknown("weighted fresh rows have an exact form where a round has both kinds only")
+    batches, table = [batch(first, None)], np.zeros((rounds + 1, 2 * rounds + 1))
     table[0, 0] = 1.0
-    for k, (n, m) in enumerate(zip(real.tolist(), generated.tolist(), strict=True)):
-        share = n / (n + m) if workflow.weight is None else float(workflow.weight)
-        if not (n and m) and workflow.weight is not None:
-            raise Unknown("weighted fresh rows have an exact form where a round has both kinds only")
-        # a batch without rows has no weight; its size does not matter
-        batches += [closed.linear.Batch(max(n, 1), None), closed.linear.Batch(max(m, 1), k)]
-        table[k + 1, 2 * k + 1 : 2 * k + 3] = share, 1 - share
+    for k in range(rounds):
+        # a batch without rows has no weight, so its size does not matter
+        batches += [batch(float(real[k]) or 1.0, None), batch(float(generated[k]) or 1.0, k)]
+        table[k + 1, 2 * k + 1 : 2 * k + 3] = share[k], 1 - share[k]
     return batches, table
 
 
@@ -518,16 +527,17 @@ def _averaged(cell: _Cell, phi: float, psi: float):
 
 
 def _over_kept(of_count: Callable[[int], float], n: int, rate: float, chains: int) -> float:
-    """The mean over K ~ Bin(n, rate) of a smooth function of K, at up to 65 places, between them interpolated."""
+    """The mean over K ~ Bin(n, rate) of a smooth function of K, between _PLACES of them by cubic splines."""
     law = stats.binom(n, rate)
     if law.pmf(0) * chains > UNSEEN:
         raise Unknown("accuracy: rounds that may keep nothing")
-    low, high = int(max(law.ppf(1e-12), 1)), int(law.isf(1e-12))
-    places = np.unique(np.linspace(low, high, min(high - low + 1, 65)).round().astype(int))
+    low, high = int(max(law.ppf(_RARE), 1)), int(law.isf(_RARE))
+    places = np.unique(np.linspace(low, high, min(high - low + 1, _PLACES)).round().astype(int))
     values = [of_count(int(k)) for k in places]
     every = np.arange(low, high + 1)
     chance = law.pmf(every)
-    return float(chance @ np.interp(every, places, values) / chance.sum())
+    between = CubicSpline(places, values)(every) if len(places) > 1 else np.array(values)
+    return float(chance @ between / chance.sum())
 
 
 _FAMILIES: dict[type, tuple[Callable, ...]] = {

@@ -78,9 +78,8 @@ def _table(planted: bool) -> tuple[np.ndarray, np.ndarray]:
     def one(cell_chain, k):
         key = chain.keys_of_round(keys.chain_key(keys.root(SEED), cell_chain[:1], cell_chain[1]), k)
         purposes = [keys.for_purpose(key, purpose) for purpose in (keys.GENERATE, keys.VERIFY)]
-        return jnp.stack(
-            [jax.random.normal(p, (DRAWS,), dtype=float) for p in purposes]
-        ), jax.random.key_data(purposes[0])
+        bits = jax.random.key_data(purposes[0])
+        return jnp.stack([jax.random.normal(p, (DRAWS,), dtype=float) for p in purposes]), bits
 
     chains = np.arange(CHAINS, dtype=np.uint32)
     chains = chains // 64 * 64 + np.maximum(chains % 64, 1) if planted else chains  # one in 64 shares a key
