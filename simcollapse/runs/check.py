@@ -1,10 +1,10 @@
 """Results against the closed forms of `theory`: which metrics of which cells have one, and z-scores.
 
-Only forms that are exact for every number of rows are used. The limit of a z-score makes the chance
-that a correct simulation fails, over all z-scores of an experiment together, at most FALSE_ALARM. The mean of a
-skewed statistic is no normal variable that far out, so the limit grows with the skewness and falls with the number
-of chains (`limit_of`); with too few chains for any limit, or a spread that rare chains carry, nothing is judged, and
-the reason is counted. In a collapse the log of a variance is judged in its place, where it is recorded.
+Only forms that are exact for every number of rows are used. The limit of a z-score makes the chance that a correct
+simulation fails, over all z-scores of an experiment together, at most FALSE_ALARM. The mean of a skewed statistic is
+no normal variable that far out, so the limit grows with the skewness and falls with the number of chains (`limits`).
+With too few chains for any limit, or a spread that rare chains carry, nothing is judged, and the reason is counted. In
+a collapse the log of a variance is judged in its place, where it is recorded.
 
 Theory is evaluated in NumPy: nothing here compiles.
 """
@@ -19,10 +19,10 @@ import rich.box
 import rich.console
 import rich.markup
 import rich.table
-from scipy import optimize, stats
+from scipy import stats
 
 from simcollapse import grid, named
-from simcollapse.runs import forms
+from simcollapse.runs import forms, limits
 
 FALSE_ALARM = 1e-6  # chance that a correct simulation fails, all z-scores of an experiment together
 MISS = 1e-3  # chance that an error of the size `sees` goes unseen
@@ -145,14 +145,15 @@ def _check_shapes(cells, rounds, schedules, moments):
 
 def _judged(pending: list[_Pending], unknown: Counter[str], chains: int) -> Report:
     alpha = FALSE_ALARM / max(len(pending), 1)
-    limit_by_skewness = functools.cache(functools.partial(limit_of, alpha, chains))
+    limit_by_skewness = functools.cache(functools.partial(limits.limit_of, alpha, chains))
     rows = []
     for cell, form, k, mean, error in pending:
         expected = float(form.expected[k])
         if form.range is None:
             limit = limit_by_skewness(float(form.skewness[k]))
         else:
-            limit = limit_of_bounded(alpha, chains, form.range, error)
+            error = max(error, form.range / chains)  # equal numbers show no spread, and may be rare luck
+            limit = limits.limit_of_bounded(alpha, chains, form.range, error)
         if np.isnan(limit):
             unknown[f"{form.metric}: rounds with too few chains for a limit of z, {chains}"] += 1
             continue
@@ -171,43 +172,6 @@ def _z(mean: float, error: float, expected: float) -> float:
         return 0.0
     # equal numbers may show the spread of their rounding
     return float(np.copysign(beyond / error if error > 1e-12 * abs(mean) else np.inf, gap))
-
-
-def limit_of(alpha: float, chains: int, skewness: float) -> float:
-    """Limit x of |z| that a studentised mean of so many independent numbers exceeds with probability <= alpha.
-
-    2 P(T > x) with the upper tail 1 - Phi(x) times exp(g x^3 / (3 sqrt C)), g = |skewness|: its leading large
-    deviation on the side where it is larger. NaN where no x will do: too few chains. For few chains more than
-    this is allowed for by Student's t.
-    Source: Wang 2005, Electron. J. Probab. 10 (limit theorems for self-normalized large deviation).
-    """
-    if chains < 2:
-        return np.nan
-    g = abs(skewness) / (3 * np.sqrt(chains))
-
-    def excess(x):
-        return stats.t.logsf(x, chains - 1) + g * x**3 - np.log(alpha / 2)
-
-    start = float(stats.t.isf(alpha / 2, chains - 1))
-    if g == 0:
-        return start
-    furthest = 1 / (3 * g)  # the bound grows again from here on
-    if furthest <= start or excess(furthest) > 0:
-        return np.nan
-    return float(optimize.brentq(excess, start, furthest))
-
-
-def limit_of_bounded(alpha: float, chains: int, spread: float, error: float) -> float:
-    """The same for numbers that lie in a range of this length, whatever their distribution; from the standard error.
-
-    sqrt(2 L) + 7 R L / (3 (C - 1) error), L = log(4 / alpha).
-    Source: Maurer and Pontil 2009, Theorem 4 (empirical Bernstein bound), for both sides.
-    """
-    if chains < 2:
-        return np.nan
-    log = np.log(4 / alpha)
-    with np.errstate(divide="ignore"):
-        return float(np.sqrt(2 * log) + 7 * spread * log / (3 * (chains - 1)) / np.float64(error))
 
 
 def as_dict(report: Report) -> dict[str, Any]:

@@ -380,9 +380,7 @@ def _gaussian(cell: _Cell):
     source = f"theory.workflows.{name}"
     judged = np.where(calm, ratio, np.nan)
     skewness = (np.exp(MOST_SPREAD) + 2) * np.sqrt(np.expm1(MOST_SPREAD))  # of a log-normal variance
-    yield Form(
-        "trace", judged, f"{source}: covariance_ratio", max(skewness, ONE_SQUARE / np.sqrt(sizes.min() - 1))
-    )
+    yield Form("trace", judged, f"{source}: covariance_ratio", skewness)
     mean = np.where(calm, error, np.nan) * np.sum(root**2)
     yield Form("squared_error", mean, f"{source}: mean_error_ratio", _mixed_skewness(MOST_SPREAD))
     if not calm.all():

@@ -16,6 +16,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import stats
 
+from simcollapse.runs.limits import limit_of
+
 FALSE_ALARM = 1e-6  # chance that a correct installation fails
 MISS = 1e-3  # chance that an error of the stated size goes unseen
 RANDOM_CHECKS = 8  # checks that share FALSE_ALARM; a test counts them
@@ -74,13 +76,14 @@ def made(check: Check, *, planted: bool = False) -> Outcome:
 
 
 def means(what: str, samples: ArrayLike, expected: ArrayLike, entries: int) -> Measurement:
-    """Largest |z| of the means over axis 0, entry by entry; by Student's t.
+    """Largest |z| of the means over axis 0, entry by entry; the limit allows for the largest skewness seen.
 
     entries: of the whole check, over which its share of the false alarms is spread.
     """
     samples = np.asarray(samples, dtype=np.float64)
     mean, error = samples.mean(axis=0), samples.std(axis=0, ddof=1) / np.sqrt(len(samples))
-    limit = float(stats.t.isf(ALPHA / (2 * entries), len(samples) - 1))
+    skewness = float(np.max(np.abs(stats.skew(samples, axis=0))))
+    limit = limit_of(ALPHA / entries, len(samples), skewness)
     z = np.asarray((mean - expected) / error)
     worst = z.flat[np.argmax(np.abs(z))] if np.isfinite(z).all() else math.nan
     seen = np.max((limit + stats.norm.isf(MISS)) * error / np.abs(expected))

@@ -11,7 +11,7 @@ from scipy import stats
 
 import simcollapse as sc
 from simcollapse import grid, schedules
-from simcollapse.runs import check, forms
+from simcollapse.runs import check, forms, limits
 
 ROUNDS = 3
 ROWS = np.random.default_rng(5).normal(size=(6, 2)) * np.repeat([0.5, 2.0], 3)[:, None]
@@ -96,6 +96,9 @@ CASES = [
     Case("mixture, noisy oracle", MIXTURE, sc.oracle(0.1), sc.accumulate(), 30, 60,
          {"acceptance_rate", "p", "phi", "psi"}, LAW, {"verifier": sc.oracle(0.12)}),
 ]  # fmt: skip
+
+
+BY_NAME = {case.name: case for case in CASES}
 
 
 def cell_of(case, **changes):
@@ -214,6 +217,14 @@ def test_a_gap_without_spread_is_infinitely_far_and_rounding_is_none():
     run = lambda m: check.check(cells, ROUNDS, [schedule_of(cells[0])], {"squared_error": (m, error)}, 10_000)  # noqa: E731
     assert run(mean * (1 + 1e-6)).verdict == check.AGREES
     assert run(mean * (1 + 1e-4)).verdict == check.DISAGREES
+    outcomes = cell_of(BY_NAME["outcomes, accumulate"])
+    share = forms.forms_of(outcomes.choices, schedule_of(outcomes), {"heterozygosity"}, 10)[0][0].expected[
+        None
+    ]
+    for shift, verdict in ((0.0, check.AGREES), (0.01, check.AGREES), (0.3, check.DISAGREES)):
+        moments = {"heterozygosity": (share + shift, 0 * share)}
+        report = check.check([outcomes], ROUNDS, [schedule_of(outcomes)], moments, 1000)
+        assert report.verdict == verdict
 
 
 def test_few_chains_are_not_judged():
@@ -268,7 +279,7 @@ def test_limits_hold_their_false_alarm_rate_on_skewed_numbers(chains):
     x = random.chisquare(1, size=(repeats, chains))
     z = (x.mean(axis=1) - 1) / (x.std(axis=1, ddof=1) / np.sqrt(chains))
     for alpha in (0.01, 0.002):
-        limit = check.limit_of(alpha, chains, np.sqrt(8))
+        limit = limits.limit_of(alpha, chains, np.sqrt(8))
         alarms = np.sum(np.abs(z) > limit)
         assert alarms <= stats.binom.isf(
             1e-6, repeats, 1.2 * alpha
@@ -277,6 +288,6 @@ def test_limits_hold_their_false_alarm_rate_on_skewed_numbers(chains):
     bounded = random.random((repeats, chains)) < 0.02
     error = bounded.std(axis=1, ddof=1) / np.sqrt(chains)
     gaps = np.abs(bounded.mean(axis=1) - 0.02)
-    limits = np.array([check.limit_of_bounded(0.01, chains, 1.0, e) for e in np.unique(error)])
-    limit = limits[np.searchsorted(np.unique(error), error)]
+    table = np.array([limits.limit_of_bounded(0.01, chains, 1.0, e) for e in np.unique(error)])
+    limit = table[np.searchsorted(np.unique(error), error)]
     assert np.mean(gaps > limit * error) <= 0.01
