@@ -15,10 +15,9 @@ def limit_of(alpha: float, chains: int, skewness: float) -> float:
     this is allowed for by Student's t.
     Source: Wang 2005, Electron. J. Probab. 10 (limit theorems for self-normalized large deviation).
     """
-    if chains < 2:
+    freedom, g = chains - 1, abs(skewness) / (3 * np.sqrt(chains))
+    if chains < 2 or not np.isfinite(g):
         return np.nan
-    freedom = chains - 1
-    g = abs(skewness) / (3 * np.sqrt(chains))
 
     def excess(x):
         tail = betainc(freedom / 2, 0.5, freedom / (freedom + x**2)) / 2  # Student's, with its digits far out
