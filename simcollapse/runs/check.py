@@ -121,10 +121,9 @@ def _choices(cell: grid.Cell) -> dict[str, Any]:
 def _chosen(costly: list[bool]) -> list[bool]:
     """Which cells are compared: all but, where there are many costly ones, some of those, evenly spaced."""
     places = np.flatnonzero(costly)
-    kept = places[
-        np.unique(np.linspace(0, len(places) - 1, min(len(places), forms.MOST_COSTLY)).round().astype(int))
-    ]
-    return [not slow or i in set(kept.tolist()) for i, slow in enumerate(costly)]
+    count = min(len(places), forms.MOST_COSTLY)
+    kept = set(places[np.linspace(0, len(places) - 1, count).round().astype(int)].tolist())
+    return [not slow or i in kept for i, slow in enumerate(costly)]
 
 
 def _check_shapes(cells, rounds, schedules, moments):

@@ -83,7 +83,12 @@ def is_costly(choices: dict[str, Any]) -> bool:
     task, verifier = choices["task"], choices["verifier"]
     if isinstance(task, GaussianMixture):
         return task.learner == "averaging" and _selection(verifier) is not None
-    return isinstance(verifier, verifiers.KnowledgeBall) and bool(np.isfinite(verifier.radius))
+    ball = isinstance(verifier, verifiers.KnowledgeBall) and bool(np.isfinite(verifier.radius))
+    return ball and isinstance(task, LinearRegression) and _has_exact_chain(task, choices["workflow"])
+
+
+def _has_exact_chain(task: LinearRegression, workflow: Any) -> bool:
+    return isinstance(task.design, designs.Orthogonal) and isinstance(workflow, workflows.Replace)
 
 
 def forms_of(
@@ -152,7 +157,7 @@ def _ball(cell: _Cell):
     task, ball = cell.task, cell.verifier
     if not isinstance(ball, verifiers.KnowledgeBall):
         raise Unknown(_nothing(cell))
-    if not (isinstance(task.design, designs.Orthogonal) and isinstance(cell.workflow, workflows.Replace)):
+    if not _has_exact_chain(task, cell.workflow):
         raise Unknown("a ball has an exact form on the orthogonal design under replace only")
     if task.estimate_noise:
         raise Unknown("a ball has an exact form for known noise only")
