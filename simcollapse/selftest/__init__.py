@@ -53,6 +53,8 @@ def main_run(json: bool = False) -> int:
         write_json(as_dict(outcomes) | {"elapsed_s": elapsed_s})
     else:
         console = rich.console.Console()
+        if not console.is_terminal:
+            console.width = max(console.width, 130)  # a file or a pipe has room for a line a measurement
         console.print(table(outcomes))
         for line in _summary(outcomes, elapsed_s):
             console.print(line, markup=False, highlight=False)

@@ -48,7 +48,7 @@ def _ball():
         knowledge_ball([0.5, 0.0, -0.3], radius=1.0),
         n_real=50,
         n_per_round=100,
-        chains=16384,
+        chains=8192,
     ).squared_error.values
 
 
@@ -70,7 +70,7 @@ VERIFIED = Check("ball-verified regression", "a radius of 1.05 in place of 1 in 
 
 def _no_verifier():
     return _run(
-        linear_regression(3), none(), n_real=30, n_per_round=30, chains=65536, engine="law"
+        linear_regression(3), none(), n_real=30, n_per_round=30, chains=32768, engine="law"
     ).squared_error.values
 
 
@@ -102,9 +102,7 @@ COLLAPSE = Check("collapse of a Gaussian", "the other divisor of the variance in
 
 
 def _discrete():
-    return _run(
-        discrete(SHARES), none(), n_real=12, n_per_round=12, chains=16384, engine="law"
-    ).heterozygosity.values
+    return _run(discrete(SHARES), none(), n_real=12, n_per_round=12, chains=8192).heterozygosity.values
 
 
 def _diversity(planted: bool) -> Iterator[Measurement]:

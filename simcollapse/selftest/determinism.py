@@ -5,27 +5,27 @@ from collections.abc import Iterator
 import jax
 import numpy as np
 
-from simcollapse import engine, linalg
+from simcollapse import engine
 from simcollapse.selftest.check import Check, Measurement
-from simcollapse.tasks import linear_regression
+from simcollapse.tasks import designs, linear_regression
 from simcollapse.verifiers import knowledge_ball
 from simcollapse.workflows import replace
 
-DIM = linalg.BLOCK + 6  # so that products of matrices are in it
+DIM = designs.FEW + 1  # so that products of matrices are in it
 MOST_DEVICES = 8
 
 
 def _errors(device) -> np.ndarray:
     return engine.simulate(
-        linear_regression(DIM),
-        knowledge_ball(bias=0.1, radius=0.3),
+        linear_regression(DIM, design="fixed", rows=np.random.default_rng(3).normal(size=(100, DIM))),
+        knowledge_ball(bias=0.1, radius=0.3, slack=0.5),
         replace(),
-        n_real=150,
-        n_per_round=200,
-        rounds=2,
-        chains=32,
+        n_real=200,
+        n_per_round=300,
+        rounds=4,
+        chains=64,
         seed=1,
-        block_size=32,
+        block_size=64,
         devices=[device],
         progress=False,
     ).squared_error.values
