@@ -159,6 +159,7 @@ def test_named_forms_of_replace_and_accumulate_are_the_weighted_ones():
 
 
 NOT_KNOWN = [
+    (orthogonal(), sc.knowledge_ball(bias=0.5, radius=0.3), sc.replace(), "likely to freeze"),
     (orthogonal(), BALL, sc.accumulate(), "on the orthogonal design under replace only"),
     (sc.linear_regression(2), BALL, sc.replace(), "on the orthogonal design under replace only"),
     (orthogonal(), sc.random(0.5), sc.replace(), "no exact form is known for LinearRegression, Random"),
