@@ -130,7 +130,7 @@ def _mixture():
         bernoulli(PHI, PSI),
         n_real=ROWS,
         n_per_round=ROWS,
-        chains=8192,
+        chains=4096,
         rounds=1,
         fixed="kept",
         over={"task.generator.p": list(_error_rates().values())},
