@@ -88,7 +88,7 @@ CASES = [
     Case("outcomes, accumulate", sc.discrete(SHARES), sc.none(), sc.accumulate(), 12, 10,
          {"heterozygosity", "survivors"}, LAW, {"workflow": sc.replace()}),
     Case("outcomes, drawn one by one", sc.discrete(SHARES), sc.none(), sc.replace(), 12, 12,
-         {"heterozygosity", "survivors"}, SAMPLE, {"n_real": 14}, False),
+         {"heterozygosity", "survivors"}, SAMPLE, {"n_real": 14}),
     Case("outcomes, subsample", sc.discrete(SHARES), sc.none(), sc.accumulate_subsample(), 12, 12, {"heterozygosity"},
          SAMPLE, {"workflow": sc.accumulate()}),
     Case("mixture, kept count", MIXTURE, sc.bernoulli(0.8, 0.4), sc.replace(), 30, 20, {"accuracy"},
