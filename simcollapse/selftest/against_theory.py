@@ -15,7 +15,6 @@ from simcollapse.workflows import replace
 
 ROUNDS = 4
 SHARES = (0.5, 0.2, 0.15, 0.1, 0.05)
-DISCRETE_ROUNDS = 2  # counting outcomes is slow on a CPU
 
 
 @functools.lru_cache(maxsize=8)
@@ -108,9 +107,9 @@ def _discrete():
 
 def _diversity(planted: bool) -> Iterator[Measurement]:
     expected = theory.workflows.discrete.replace_heterozygosity_exact(
-        probabilities=SHARES, n_real=12, n_per_round=14 if planted else 12, rounds=DISCRETE_ROUNDS
+        probabilities=SHARES, n_real=12, n_per_round=14 if planted else 12
     )
-    yield means("discrete, heterozygosity", _simulated("discrete"), expected, DISCRETE_ROUNDS + 1)
+    yield means("discrete, heterozygosity", _simulated("discrete"), expected, ROUNDS + 1)
 
 
 DIVERSITY = Check("loss of outcomes", "14 draws in place of 12 in the theory", True, _diversity)
