@@ -107,7 +107,7 @@ def _discrete():
 
 def _diversity(planted: bool) -> Iterator[Measurement]:
     expected = theory.workflows.discrete.replace_heterozygosity_exact(
-        probabilities=SHARES, n_real=12, n_per_round=14 if planted else 12
+        probabilities=SHARES, n_real=12, n_per_round=14 if planted else 12, rounds=ROUNDS
     )
     yield means("discrete, heterozygosity", _simulated("discrete"), expected, ROUNDS + 1)
 
