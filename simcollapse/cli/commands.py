@@ -273,6 +273,20 @@ class Bench:
 
 
 @dataclasses.dataclass(kw_only=True)
+class Selftest:
+    """Check this installation on this device: precision, random numbers, determinism, theory against simulation."""
+
+    float64: ClassVar[bool] = True
+    json: bool = False
+    """Print JSON."""
+
+    def run(self) -> int:
+        from simcollapse import selftest
+
+        return selftest.main_run(json=self.json)
+
+
+@dataclasses.dataclass(kw_only=True)
 class Info:
     """Say what this installation would run on: versions, devices, precision, data sets."""
 
@@ -300,6 +314,7 @@ COMMANDS: dict[str, Any] = {
     "reproduce": Reproduce,
     "theorems": Theorems,
     "bench": Bench,
+    "selftest": Selftest,
     "info": Info,
 }
 
