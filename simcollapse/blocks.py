@@ -261,7 +261,9 @@ def dispatch(jobs, devices, root, common_noise):
             cell = np.zeros_like(cell)
         batched, shared = _split_leaves(program, position)
         args = (batched, shared, root, cell, job.chain_numbers, program.schedule.astype(np.int32))
-        with jax.enable_x64(x64):  # a setting of the calling thread, which this thread does not have
+        # settings of the calling thread, which this thread does not have; products in full precision, because GPUs
+        # and TPUs otherwise round float32 to 10 or 7 bits, and results are compared with closed forms
+        with jax.enable_x64(x64), jax.default_matmul_precision("highest"):
             info = compiled_block(program.loop_static)(*jax.device_put(args, device))
             return job, jax.tree.map(np.asarray, info)
 
