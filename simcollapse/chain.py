@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Protocol
 import jax
 import jax.numpy as jnp
 
-from simcollapse import buffers, keys
+from simcollapse import buffers, keys, randoms
 
 Tree = Any
 
@@ -458,7 +458,7 @@ def _verdict(key, loop, state, data, correct, present):
     """The verifier's mask, by a toss where it gives a chance; `present` as in `keys.stored`."""
     verifier = loop.verifier
     if hasattr(verifier, "chance"):
-        toss = keys.stored(lambda: jax.random.uniform(key, correct.shape, dtype=float), present)
+        toss = randoms.uniform(key, correct.shape, present)
         return toss < verifier.chance(state.judge, data, state.model, correct)
     accepted = verifier.accept(key, state.judge, data, state.model).astype(bool)
     return jnp.broadcast_to(accepted, correct.shape)

@@ -4,10 +4,13 @@
 each on a CPU core. Here the whole array is proposed at once until the last entry is accepted.
 """
 
+import math
+
 import jax
 import jax.numpy as jnp
 
-from simcollapse import keys
+from simcollapse import randoms
+from simcollapse.batching import chains_last
 
 LARGEST_COUNT = {4: 2**24, 8: 2**31}  # of a binomial by bytes of the float: counts up to here are exact
 
@@ -25,23 +28,29 @@ def gamma(key: jax.Array, shape: jax.Array) -> jax.Array:
     d v, d = shape - 1/3, v = (1 + x / sqrt(9 d))^3 with x normal, accepted with probability
     min(1, exp(x^2/2 + d - d v + d log v)). Source: Marsaglia and Tsang 2000, ACM Trans. Math. Softw. 26.
     """
+    return _gamma(randoms.stream(key, shape.shape), shape)
+
+
+def _gamma(source, shape):
     d = shape - 1 / 3
     scale = 1 / jnp.sqrt(9 * d)
 
+    def unfinished(carry):
+        return jnp.any(carry[1] == 0)
+
     def propose(carry):
-        number, value, done = carry
-        key_normal, key_toss = jax.random.split(jax.random.fold_in(key, number))
-        x = jax.random.normal(key_normal, shape.shape, shape.dtype)
-        toss = 1 - jax.random.uniform(key_toss, shape.shape, shape.dtype)  # in (0, 1]
+        number, value = carry
+        x, toss = randoms.normal_and_uniform(source, number)
+        toss = 1 - toss  # in (0, 1]
         v = (1 + scale * x) ** 3
         safe = jnp.where(v > 0, v, 1.0)
         log_chance = 0.5 * x**2 + d * (1 - safe + jnp.log(safe))
         # the squeeze decides nearly always, and is exact where the logarithm would cancel
         accepted = (v > 0) & ((toss < 1 - 0.0331 * x**4) | (jnp.log(toss) <= log_chance))
-        return number + 1, jnp.where(done, value, d * safe), done | accepted
+        return number + 1, jnp.where((value == 0) & accepted, d * safe, value)
 
-    start = (jnp.int32(0), jnp.ones_like(shape), jnp.zeros(shape.shape, bool))
-    return jax.lax.while_loop(lambda carry: ~jnp.all(carry[2]), propose, start)[1]
+    # 0: not accepted yet. One array, for XLA's loops for CPU compute a proposal anew for every result
+    return jax.lax.while_loop(unfinished, propose, (jnp.int32(0), jnp.zeros_like(shape)))[1]
 
 
 def binomial(key: jax.Array, count: jax.Array, chance: jax.Array) -> jax.Array:
@@ -55,8 +64,9 @@ def binomial(key: jax.Array, count: jax.Array, chance: jax.Array) -> jax.Array:
     mirrored = chance > 0.5
     p = jnp.where(mirrored, 1 - chance, chance)
     searched = count * p < _SEARCHED
-    few = _search(key, jnp.where(searched, count, 0.0), p)
-    many = _reject(key, jnp.where(searched, 100.0, count), jnp.where(searched, 0.5, p), searched)
+    source = randoms.stream(key, p.shape)
+    few = _search(source, jnp.where(searched, count, 0.0), p)
+    many = _reject(source, jnp.where(searched, 100.0, count), jnp.where(searched, 0.5, p), searched)
     successes = jnp.where(searched, few, many)
     return jnp.where(mirrored, count - successes, successes)
 
@@ -88,9 +98,10 @@ def multinomial(key: jax.Array, count: jax.Array, chances: jax.Array) -> jax.Arr
     return jax.lax.scan(split, start, steps)[0][:outcomes]
 
 
-def _search(key, count, p):
+@chains_last
+def _search(source, count, p):
     """The smallest k with cdf(k) > a uniform."""
-    toss = jax.random.uniform(jax.random.fold_in(key, 0), p.shape, p.dtype)
+    toss, _ = randoms.two_uniforms(source, jnp.int32(0))
     odds = p / (1 - p)
 
     def unfinished(carry):
@@ -107,7 +118,8 @@ def _search(key, count, p):
     return jax.lax.while_loop(unfinished, advance, (jnp.zeros_like(p), toss, none))[0]
 
 
-def _reject(key, count, p, done):
+@chains_last
+def _reject(source, count, p, done):
     q = 1 - p
     mean = count * p
     sd = jnp.sqrt(mean * q)
@@ -119,21 +131,22 @@ def _reject(key, count, p, done):
     top = _log_mass(mode, count, p)
 
     def unfinished(carry):
-        return ~jnp.all(carry[2])
+        return jnp.any(carry[1] < 0)
 
     def propose(carry):
-        number, value, done = carry
-        tosses = jax.random.uniform(jax.random.fold_in(key, number), (2, *p.shape), p.dtype)
-        u, v = tosses[0] - 0.5, 1 - tosses[1]
+        number, value = carry
+        u, v = randoms.two_uniforms(source, number)
+        u, v = u - 0.5, 1 - v
         us = 0.5 - jnp.abs(u)
         k = jnp.floor((2 * a / jnp.where(us > 0, us, 1.0) + b) * u + mean + 0.5)
         inside = (us > 0) & (k >= 0) & (k <= count)
         at = jnp.where(inside, k, mode)
         height = jnp.log(v * alpha / (a / jnp.maximum(us, 1e-30) ** 2 + b))
         accepted = inside & (((us >= 0.07) & (v <= squeeze)) | (height <= _log_mass(at, count, p) - top))
-        return number + 1, jnp.where(done, value, at), done | accepted
+        return number + 1, jnp.where((value < 0) & accepted, at, value)
 
-    return jax.lax.while_loop(unfinished, propose, (jnp.int32(1), jnp.zeros_like(p), done))[1]
+    start = jnp.where(done, 0.0, jnp.full_like(p, -1.0))  # -1: not accepted yet; one array, as in `_gamma`
+    return jax.lax.while_loop(unfinished, propose, (jnp.int32(1), start))[1]
 
 
 def _log_mass(k, count, p):
@@ -167,16 +180,30 @@ def _deviance(k, mean):
 def wishart_factor(key: jax.Array, freedom: jax.Array, dim: int, present: jax.Array) -> jax.Array:
     """Lower triangular A, (dim, dim), with A A' ~ Wishart_dim(freedom, I), for any whole `freedom` >= 0.
 
-    Chi on the diagonal with freedom, freedom - 1, … degrees, normals below it; with fewer degrees than dimensions the
-    later columns are zero. `present` as in `keys.stored`. Source: Bartlett 1933.
+    `present` as in `keys.stored`.
     """
     key_diagonal, key_below = jax.random.split(key)
-    left = freedom - jnp.arange(dim, dtype=float)
     # drawn in one dimension: with two short ones XLA's loops for CPU are four times slower
-    below = keys.stored(lambda: jax.random.normal(key_below, (dim * dim,), dtype=float), present)
-    below = below.reshape(dim, dim)
-    row, column = jnp.arange(dim)[:, None], jnp.arange(dim)[None]
-    chi = jnp.sqrt(chi_square(key_diagonal, jnp.maximum(left, 2.0)))
+    return bartlett(key_diagonal, freedom, randoms.normal(key_below, (dim * dim,), present))
+
+
+def bartlett(key: jax.Array, freedom: jax.Array, normals: jax.Array) -> jax.Array:
+    """The factor of `wishart_factor`, made with dim^2 standard normals of the caller.
+
+    Chi on the diagonal with freedom, freedom - 1, … degrees, normals below it; with fewer degrees than dimensions the
+    later columns are zero. Source: Bartlett 1933.
+    """
+    dim = math.isqrt(len(normals))
+    left = freedom - jnp.arange(dim, dtype=float)
+    below = normals.reshape(dim, dim)
+    chi = jnp.sqrt(chi_square(key, jnp.maximum(left, 2.0)))
     chi = jnp.where(left >= 2, chi, jnp.abs(jnp.diagonal(below)))  # one degree: a normal of its own
+    return _lower(below, chi, left)
+
+
+@chains_last
+def _lower(below, chi, left):
+    shape = (len(chi), len(chi)) + (1,) * (chi.ndim - 1)
+    row, column = jax.lax.broadcasted_iota(jnp.int32, shape, 0), jax.lax.broadcasted_iota(jnp.int32, shape, 1)
     lower = jnp.where(row > column, below, jnp.where(row == column, chi[None], 0.0))
     return jnp.where(left[None] > 0, lower, 0.0)

@@ -7,7 +7,20 @@ jax 0.10.2 with two cores at D = 100), and they are slow for small D on GPU.
 import jax
 import jax.numpy as jnp
 
+from simcollapse.batching import chains_last
+
 BLOCK = 34  # columns eliminated together; a system of up to this size is one block
+
+
+def products(columns: jax.Array, others: jax.Array, weight: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Weighted sums of x x', (D, D), and of x z', (D, E), over N: x in `columns` (D, N), z in `others` (E, N).
+
+    Weights (N,) are not negative. The root of the weight goes into both factors, so that a product needs one table,
+    which is written once: measured at D = 10 and N = 100 that takes a third less time than weighting one factor.
+    """
+    table = jnp.concatenate([columns, others]) * jnp.sqrt(weight)[None]
+    both = jnp.matmul(table, table.T, precision=jax.lax.Precision.HIGHEST)  # a GPU would round the factors
+    return both[: len(columns), : len(columns)], both[: len(columns), len(columns) :]
 
 
 def solve_positive(matrix: jax.Array, right: jax.Array) -> tuple[jax.Array, jax.Array]:
@@ -58,6 +71,7 @@ def solve_positive(matrix: jax.Array, right: jax.Array) -> tuple[jax.Array, jax.
     return jnp.where(definite, table[:dim, dim + spare :], 0), definite
 
 
+@chains_last
 def _reduce(rows, floor):
     """inv(A) @ B for `rows` = [A | B] with A (S, S), by Gauss-Jordan, and whether every pivot is above `floor`."""
     size = rows.shape[0]
@@ -66,11 +80,12 @@ def _reduce(rows, floor):
         table, definite = carry
         pivot = table[i, i]
         good = pivot > floor[i]  # false for NaN
-        row = table[i] / jnp.where(good, pivot, 1)
+        row = table[i] / jnp.where(good, pivot, 1)[None]
         table = (table - table[:, i][:, None] * row[None]).at[i].set(row)
         return table, definite & good
 
-    table, definite = jax.lax.fori_loop(0, size, eliminate, (rows, jnp.asarray(True)))
+    start = (rows, jnp.ones(rows.shape[2:], bool))
+    table, definite = jax.lax.fori_loop(0, size, eliminate, start)
     return table[:, size:], definite
 
 

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from simcollapse import keys
+from simcollapse import keys, randoms
 from simcollapse.bench.cases import Case
 from simcollapse.bench.mixtures import MixtureCase
 from simcollapse.bench.timing import Action, fastest
@@ -64,14 +64,19 @@ def _program(case: Case | MixtureCase, batch: int):
     """The numbers of `batch` chain-rounds, stored; on a fixed design the products that are made of them as well."""
     dim = case.dim
 
-    def draw(root, number):
+    def draw(root, number, present):
         key = jax.random.fold_in(root, number)
-        normals = jax.random.normal(key, (batch, case.normals), dtype=float)
+        normals = randoms.normal(key, (batch, case.normals), present)
         if not case.uniforms:
             return normals
-        return normals, jax.random.uniform(jax.random.fold_in(key, 0), (batch, case.uniforms), dtype=float)
+        return normals, randoms.uniform(jax.random.fold_in(key, 0), (batch, case.uniforms), present)
 
-    stored = jax.jit(draw)
+    drawn = jax.jit(draw)
+    present = np.True_
+
+    def stored(root, number):
+        return drawn(root, number, present)
+
     if case.design != "fixed":
         return stored
 

@@ -10,9 +10,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from simcollapse import chain, keys
+from simcollapse import chain, randoms
 from simcollapse.checks import as_float
-from simcollapse.draws import LARGEST_COUNT, binomial, wishart_factor
+from simcollapse.draws import LARGEST_COUNT, bartlett, binomial
 from simcollapse.tasks.gaussian_mixture import GaussianMixture
 from simcollapse.tasks.generators import Flips
 from simcollapse.tasks.learners import Sums
@@ -145,12 +145,13 @@ def _add(key, task, pool: Sums, groups: Groups, present) -> Sums:
 
     Source: classical (Cochran 1934; Bartlett 1933).
     """
-    key_mean, key_scatter = jax.random.split(key)
+    key_normal, key_chi = jax.random.split(key)
     size, dim = groups.mean.shape
     root = jnp.sqrt(groups.number)
-    # drawn in one dimension: with two short ones XLA's loops for CPU are four times slower
-    noise = keys.stored(lambda: jax.random.normal(key_mean, (dim * size,), dtype=float), present)
-    moved = groups.mean.T * root[None] + task.covariance.color(noise.reshape(dim, size))
+    # drawn in one dimension and all at once: with short ones XLA's loops for CPU are four times slower
+    normals = randoms.normal(key_normal, (dim * (size + dim),), present)
+    noise = normals[: dim * size].reshape(dim, size)
+    moved = groups.mean.T * root[None] + task.covariance.color(noise)
     sums = jnp.where(groups.number[None] > 0, moved, 0.0)  # (D, G), v
     if task.intercept:
         sums = jnp.concatenate([sums, root[None]])
@@ -158,7 +159,7 @@ def _add(key, task, pool: Sums, groups: Groups, present) -> Sums:
     gram = pool.gram
     if gram is not None:
         freedom = jnp.sum(jnp.maximum(groups.number - 1, 0.0))
-        scatter = task.covariance.color(wishart_factor(key_scatter, freedom, dim, present))
+        scatter = task.covariance.color(bartlett(key_chi, freedom, normals[dim * size :]))
         if task.intercept:
             scatter = jnp.concatenate([scatter, jnp.zeros((1, dim))])
         factor = jnp.concatenate([scatter, sums], axis=1)

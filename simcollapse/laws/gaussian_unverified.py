@@ -7,7 +7,7 @@ Wishart_D(n - 1, I), independent of it. So these are drawn: O(D^2) random number
 import jax
 import jax.numpy as jnp
 
-from simcollapse import chain
+from simcollapse import chain, randoms
 from simcollapse.draws import wishart_factor
 from simcollapse.tasks.gaussian import Gaussian, Model, Moments, Sums
 from simcollapse.verifiers.none import NoVerifier
@@ -57,5 +57,5 @@ def _add(key, task, pool, count, present):
 def _statistics(key, task, number, present):
     """sqrt(n) times the mean of n standard normal rows, (D,), and a triangular root of their scatter, (D, D)."""
     key_mean, key_scatter = jax.random.split(key)
-    mean = jax.random.normal(key_mean, (task.dim,), dtype=float)
+    mean = randoms.normal(key_mean, (task.dim,))
     return mean, wishart_factor(key_scatter, number - 1, task.dim, present)

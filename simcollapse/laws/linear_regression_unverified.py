@@ -7,7 +7,7 @@ law of these three is classical. So they are drawn directly: O(D^2) random numbe
 import jax
 import jax.numpy as jnp
 
-from simcollapse import chain
+from simcollapse import chain, randoms
 from simcollapse.draws import wishart_factor
 from simcollapse.tasks.designs import Fixed, Orthogonal
 from simcollapse.tasks.linear_regression import LinearRegression, Model
@@ -39,7 +39,7 @@ def fit_alone(key, task: LinearRegression, model: Model, count) -> Model:
     key_shift, key_scale, key_rest = jax.random.split(key, 3)
     design, dim = task.design, task.dim
     rows = _num_rows(task, count)
-    shift = jax.random.normal(key_shift, (dim,), dtype=float)
+    shift = randoms.normal(key_shift, (dim,))
     if isinstance(design, Orthogonal):
         shift = shift / jnp.sqrt(count.astype(float))
     elif isinstance(design, Fixed):
@@ -76,7 +76,7 @@ def _add(key, task, pool, count, present):
     """
     key_gram, key_cross, key_square = jax.random.split(key, 3)
     design, dim = task.design, task.dim
-    z = jax.random.normal(key_cross, (dim,), dtype=float)
+    z = randoms.normal(key_cross, (dim,))
     rows = _num_rows(task, count)
     z = jnp.where(jnp.arange(dim, dtype=float) < rows, z, 0.0)
     if isinstance(design, Orthogonal):

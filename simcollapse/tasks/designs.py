@@ -11,9 +11,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from simcollapse import keys
+from simcollapse import randoms
 from simcollapse.checks import as_float
 from simcollapse.linalg import BLOCK as WRITTEN_OUT
+from simcollapse.linalg import products
 
 FEW = 3  # covariates up to which products written out are faster than small matrix products
 CHUNK = 100  # rows of one draw, a constant so that a chain's numbers depend on no other size
@@ -82,12 +83,8 @@ class Explicit:
 
     def sums(self, code, weight, noise):
         """Weighted x x' (D, D) and x noise (D,)."""
-        weighted = code * weight[None]
-        if code.shape[0] > WRITTEN_OUT:
-            return weighted @ code.T, weighted @ noise
-        table = jnp.concatenate([code, noise[None]])
-        both = jnp.sum(weighted[:, None] * table[None], axis=-1)
-        return both[:, :-1], both[:, -1]
+        gram, cross = products(code, noise[None], weight)
+        return gram, cross[:, 0]
 
 
 @jax.tree_util.register_dataclass
@@ -105,7 +102,7 @@ class Gaussian:
 
     def draw(self, key, present):
         """How to read the rows, their code, and their noise (N,) in units of its standard deviation."""
-        table = keys.stored(lambda: jax.random.normal(key, (self.dim + 1, CHUNK), dtype=float), present)
+        table = randoms.normal(key, (self.dim + 1, CHUNK), present)
         code, noise = table[:-1], table[-1]
         return Explicit(), code if self.factor is None else self.factor @ code, noise
 
@@ -148,7 +145,7 @@ class Fixed:
         return (
             self,
             None,
-            keys.stored(lambda: jax.random.normal(key, (self.chunk_rows,), dtype=float), present),
+            randoms.normal(key, (self.chunk_rows,), present),
         )
 
     def number(self, chunk):
@@ -199,7 +196,7 @@ class Orthogonal:
 
     def draw(self, key, present):
         shape = (self.dim * CHUNK,)
-        return self, None, keys.stored(lambda: jax.random.normal(key, shape, dtype=float), present)
+        return self, None, randoms.normal(key, shape, present)
 
     def number(self, chunk):
         return jnp.tile(chunk * CHUNK + jnp.arange(CHUNK, dtype=jnp.int32), self.dim)

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from simcollapse import chain, keys
+from simcollapse import chain, keys, randoms
 from simcollapse.checks import (
     as_float,
     check_fields,
@@ -109,7 +109,7 @@ class Discrete:
         return self._draws(keys.for_purpose(key, keys.GENERATE, chunk), model, present)
 
     def _draws(self, key, model, present):
-        toss = keys.stored(lambda: jax.random.uniform(key, (CHUNK,), dtype=float), present)
+        toss = randoms.uniform(key, (CHUNK,), present)
         return Outcomes(self._outcome(toss, model))
 
     def _outcome(self, toss, model):
@@ -121,7 +121,7 @@ class Discrete:
 
     def redraw(self, key, model, data: Outcomes, kept) -> Outcomes:
         """`data` with another outcome wherever `kept` is false."""
-        fresh = self._outcome(jax.random.uniform(key, data.outcome.shape, dtype=float), model)
+        fresh = self._outcome(randoms.uniform(key, data.outcome.shape), model)
         return Outcomes(jnp.where(kept, data.outcome, fresh))
 
     def draw_bytes(self, data: Outcomes) -> int:

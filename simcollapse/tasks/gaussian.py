@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from scipy import stats
 
-from simcollapse import chain, keys
+from simcollapse import chain, keys, randoms
 from simcollapse.checks import (
     as_float,
     as_numbers,
@@ -140,12 +140,12 @@ class Gaussian:
         return self._points(keys.for_purpose(key, keys.GENERATE, chunk), model, present)
 
     def _points(self, key, model, present):
-        noise = keys.stored(lambda: jax.random.normal(key, (self.dim, CHUNK), dtype=float), present)
+        noise = randoms.normal(key, (self.dim, CHUNK), present)
         return Points(noise, model, self.mean, self.covariance)
 
     def redraw(self, key, model, data: Points, kept) -> Points:
         """`data` with another row wherever `kept` is false."""
-        fresh = jax.random.normal(key, data.noise.shape, dtype=float)
+        fresh = randoms.normal(key, data.noise.shape)
         return dataclasses.replace(data, noise=jnp.where(kept[None], data.noise, fresh))
 
     def draw_bytes(self, data: Points) -> int:

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from simcollapse import buffers, chain, keys
+from simcollapse import buffers, chain, keys, randoms
 from simcollapse.checks import (
     as_float,
     as_numbers,
@@ -123,33 +123,20 @@ class GaussianMixture:
     def real(self, key, chunk, present) -> ClassRows:
         """One chunk of rows with their true labels."""
         noise, toss = self._noise(keys.for_purpose(key, keys.REAL, chunk), present)
-
-        def rows():
-            code, truth = self._features(noise, toss[0])
-            return ClassRows(code, truth, truth)
-
-        return keys.stored(rows, present)
+        code, truth = self._features(noise, toss[0])
+        return ClassRows(code, truth, truth)
 
     def generate(self, key, model, chunk, present) -> ClassRows:
         """One chunk of rows with the generator's labels."""
         noise, toss = self._noise(keys.for_purpose(key, keys.GENERATE, chunk), present)
-
-        def rows():
-            code, truth = self._features(noise, toss[0])
-            return ClassRows(code, truth, self.generator.label(toss[1], self, model, code, truth))
-
-        # stored twice: features that need no other random numbers than their own are not drawn again for them
-        return keys.stored(rows, present)
+        code, truth = self._features(noise, toss[0])
+        return ClassRows(code, truth, self.generator.label(toss[1], self, model, code, truth))
 
     def _noise(self, key, present):
         """Standard normals (D, N), and two uniform tosses for each row, (2, N)."""
         key_noise, key_toss = jax.random.split(key)
-
-        def draw():
-            noise = jax.random.normal(key_noise, (self.dim, CHUNK), dtype=float)
-            return noise, jax.random.uniform(key_toss, (2, CHUNK), dtype=float)
-
-        return keys.stored(draw, present)
+        noise = randoms.normal(key_noise, (self.dim, CHUNK), present)
+        return noise, randoms.uniform(key_toss, (2, CHUNK), present)
 
     def _features(self, noise, toss):
         """Features as columns (D, N) and true labels (N,) from the normals and a toss for the class."""
@@ -168,7 +155,7 @@ class GaussianMixture:
 
     def redraw(self, key, model, data: ClassRows, kept) -> ClassRows:
         """`data` with a new label of the generator at the same features wherever `kept` is false."""
-        toss = jax.random.uniform(key, data.truth.shape, dtype=float)
+        toss = randoms.uniform(key, data.truth.shape)
         fresh = self.generator.label(toss, self, model, data.code, data.truth)
         return dataclasses.replace(data, label=jnp.where(kept, data.label, fresh))
 

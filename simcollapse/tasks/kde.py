@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from simcollapse import buffers, chain, keys
+from simcollapse import buffers, chain, keys, randoms
 from simcollapse.checks import (
     as_float,
     as_numbers,
@@ -131,7 +131,7 @@ class Kde:
     def generate(self, key, model: Model, chunk, present) -> Points:
         """One chunk of rows of `model`."""
         key_pick, key_noise = jax.random.split(keys.for_purpose(key, keys.GENERATE, chunk))
-        noise = keys.stored(lambda: jax.random.normal(key_noise, (self.dim, CHUNK), dtype=float), present)
+        noise = randoms.normal(key_noise, (self.dim, CHUNK), present)
         return self._points(model.points[_picked(key_pick, model, present)].T + model.bandwidth * noise)
 
     def redraw(self, key, model: Model, data: Points, kept) -> Points:

@@ -14,8 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from simcollapse import chain
-from simcollapse.linalg import BLOCK as WRITTEN_OUT
-from simcollapse.linalg import solve_positive
+from simcollapse.linalg import products, solve_positive
 from simcollapse.tasks.rules import Rule, sign, vertices
 
 KNOWN = ("ridge", "averaging", "logistic")
@@ -58,23 +57,13 @@ def add_to_sums(pool: Sums, code, label, weight, classes: int, intercept: bool) 
     if pool.gram is None:
         gram, cross = None, code @ (response * weight[None]).T
     else:
-        gram, cross = _products(code, jnp.concatenate([code, response]), weight)
+        gram, cross = products(code, response, weight)
         gram = pool.gram + gram
     return Sums(
         gram=gram,
         cross=pool.cross + (cross[:, 0] if classes == 2 else cross),
         count=pool.count + jnp.sum(weight),
     )
-
-
-def _products(code, table, weight):
-    """Weighted products of the rows of `code` with those of `table`: with `code` itself, and with the others."""
-    weighted = code * weight[None]
-    if len(code) > WRITTEN_OUT:
-        both = weighted @ table.T
-    else:  # fuses; a small matrix product would not
-        both = jnp.sum(weighted[:, None] * table[None], axis=-1)
-    return both[:, : len(code)], both[:, len(code) :]
 
 
 def least_squares(pool: Sums, penalty, intercept: bool) -> tuple[Rule, jax.Array]:

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from simcollapse import chain, keys
+from simcollapse import chain, keys, randoms
 from simcollapse.checks import (
     as_float,
     as_numbers,
@@ -170,7 +170,7 @@ class LinearRegression:
 
     def redraw(self, key, model, data: Rows, kept) -> Rows:
         """`data` with a new response at the same x wherever `kept` is false."""
-        fresh = jax.random.normal(key, data.noise.shape, dtype=float)
+        fresh = randoms.normal(key, data.noise.shape)
         return dataclasses.replace(data, noise=jnp.where(kept, data.noise, fresh))
 
     def redraw_within(self, key, model, data: Rows, low, high, kept) -> Rows:

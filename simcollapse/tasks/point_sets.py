@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from simcollapse import keys
+from simcollapse import keys, randoms
 from simcollapse.checks import (
     as_float,
     as_numbers,
@@ -85,7 +85,7 @@ class Arcs:
 
     def columns(self, key, count, present):
         key_toss, key_noise = jax.random.split(key)
-        toss = keys.stored(lambda: jax.random.uniform(key_toss, (2, count), dtype=float), present)
+        toss = randoms.uniform(key_toss, (2, count), present)
         pieces = self.radius.shape[0]
         piece = jnp.minimum((toss[0] * pieces).astype(jnp.int32), pieces - 1)
         angle = self.start[piece] + self.sweep[piece] * toss[1]
@@ -126,7 +126,7 @@ class SwissRoll:
 
     def columns(self, key, count, present):
         key_toss, key_noise = jax.random.split(key)
-        toss = keys.stored(lambda: jax.random.uniform(key_toss, (2, count), dtype=float), present)
+        toss = randoms.uniform(key_toss, (2, count), present)
         t = _ROLL[0] + (_ROLL[1] - _ROLL[0]) * toss[0]
         rolled = jnp.stack([t * jnp.cos(t), _WIDTH * toss[1], t * jnp.sin(t)])
         return rolled + self.noise * _normal(key_noise, (3, count), present)
@@ -166,7 +166,7 @@ class Resampled:
 
 
 def _normal(key, shape, present):
-    return keys.stored(lambda: jax.random.normal(key, shape, dtype=float), present)
+    return randoms.normal(key, shape, present)
 
 
 def _roll_moments() -> tuple[np.ndarray, np.ndarray]:

@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from simcollapse import randoms
 from simcollapse.linalg import BLOCK as WRITTEN_OUT
 
 ALIGNMENTS = {"same": 1.0, "orthogonal": 0.0, "opposite": -1.0}
@@ -135,7 +136,7 @@ def aligned(first: jax.Array, truth: Rule, alignment: jax.Array) -> jax.Array:
 def random_deviation(key: jax.Array, truth: Rule) -> jax.Array:
     """A uniformly random unit vector across `truth`."""
     along = truth.coef / jnp.linalg.norm(truth.coef)
-    draw = jax.random.normal(key, truth.coef.shape, dtype=float)
+    draw = randoms.normal(key, truth.coef.shape)
     rest = draw - jnp.vdot(draw, along) * along
     return rest / jnp.linalg.norm(rest)
 
