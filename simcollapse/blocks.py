@@ -17,6 +17,9 @@ from simcollapse import chain, keys, laws, results
 from simcollapse.checks import check_whole
 
 CPU_BLOCK_BYTES = 1.2 * 2**20  # rows of one draw of one block; measured: it should stay in a core's cache
+CPU_POOL_BYTES = (
+    2**24
+)  # of the states of one block; measured: pools of rows should stay in the caches as well
 GPU_BLOCK_SHARE = 0.1  # of the device's memory
 LEAST_BLOCKS = 8  # a small experiment is still cut in so many, so that several devices have work
 LEAST_BLOCK = 16  # … but never finer than this
@@ -212,6 +215,7 @@ def block_size(program, chains, asked, memory, device) -> int:
     total = len(program.cells) * chains
     if device.platform == "cpu":
         size = int(CPU_BLOCK_BYTES / (row_bytes if program.loop_static.law is None else kept_bytes))
+        size = min(size, CPU_POOL_BYTES // results.num_bytes(state))
     else:
         size = int(GPU_BLOCK_SHARE * limit / per_chain)
     size = min(size, -(-total // LEAST_BLOCKS), limit // per_chain, 2**16)

@@ -118,7 +118,8 @@ class Verifier(Protocol):
         `chance(judge, data, model, correct)`, the probability (N,) that a row is accepted: a toss for each row,
             by a verifier that is told which rows are correct;
         `score(key, judge, data, model)` (N,) and `share`: of a round's rows, the share with the highest scores.
-    Optional: `prepare(key, judge, task, model)`, what it knows in this round alone, passed as `judge` to the others,
+    Optional: `keeps_every_row`, true of one that accepts whatever comes;
+    `prepare(key, judge, task, model)`, what it knows in this round alone, passed as `judge` to the others,
     with `prepare_bytes(task)`, the memory that takes;
     `kind`, of the tasks it is made for; `check_task(task)`; `interval(judge, data)`, `bound(judge, data)`;
     `measure(judge, task, model)`, metrics beside the task's, with their `descriptions`.
@@ -230,7 +231,7 @@ def step(key: jax.Array, loop: Loop, state: State, count: jax.Array, k: jax.Arra
     went_on = was_alive & (reason == ALIVE)
     state = State(
         model=_select(went_on, model, state.model),
-        pool=_keep(went_on, pool, state.pool),
+        pool=_keep(loop, went_on, pool, state.pool),
         judge=state.judge,
         alive=went_on,
         reason=jnp.where(was_alive, reason, state.reason),
@@ -299,15 +300,28 @@ def _open(task, pool, model):
     return pool if isinstance(pool, buffers.Pool) else task.open(pool, model)
 
 
-def _add(task, pool, batch: Batch):
+def _add(task, pool, batch: Batch, all_wanted: bool):
+    """`pool` with the batch; `all_wanted` says that its rows of positive weight are the first ones."""
     if isinstance(pool, buffers.Pool):
-        return buffers.add(pool, task.rows(batch.data), batch.weight, batch.born)
+        put = buffers.append if all_wanted else buffers.add
+        return put(pool, task.rows(batch.data), batch.weight, batch.born)
     return task.add(pool, batch)
 
 
-def _keep(went_on, pool, before):
-    """`pool` where the chain went on, else as `before`; of a buffer, places beyond the count are never read."""
+def _keeps_every_row(loop) -> bool:
+    """Whether all rows of a round enter the pool, whatever the chain: then every chain's pool is filled alike."""
+    return getattr(loop.verifier, "keeps_every_row", False) and loop.sampling.fixed == "generated"
+
+
+def _keep(loop, went_on, pool, before):
+    """`pool` where the chain went on, else as `before`; of a buffer, places beyond the count are never read.
+
+    A buffer that all chains fill alike goes on in a frozen chain too, where nothing reads it: its count stays one
+    number for all.
+    """
     if isinstance(pool, buffers.Pool):
+        if _keeps_every_row(loop):
+            return pool
         return pool._replace(count=jnp.where(went_on, pool.count, before.count))
     return _select(went_on, pool, before)
 
@@ -348,7 +362,8 @@ def add_real(
     def add(chunk, pool):
         data = task.real(key, chunk, None if most is None else chunk * task.chunk_rows < most)
         present = (task.number(chunk) < count).astype(float)
-        return _add(task, pool, Batch(data, present if weight is None else weight * present, jnp.int32(0)))
+        batch = Batch(data, present if weight is None else weight * present, jnp.int32(0))
+        return _add(task, pool, batch, True)
 
     return jax.lax.fori_loop(0, _num_chunks(count, task.chunk_rows), add, pool)
 
@@ -379,7 +394,7 @@ def _collect(key, loop, state, pool, count, most, k, worth):
                 keys.for_purpose(key, keys.RESAMPLE, chunk), loop, state, data, kept, wanted
             )
         weight = _weight(loop, used, wanted, worth)
-        pool = _add(task, pool, Batch(data=data, weight=weight, born=k))
+        pool = _add(task, pool, Batch(data=data, weight=weight, born=k), _keeps_every_row(loop))
         return pool, _count(counts, wanted, correct, kept, used)
 
     zero = jnp.int32(0)
@@ -417,7 +432,8 @@ def _collect_until_kept(key, loop, state, pool, count, most_rows, k, worth):
         proposed = (before < count) & (task.number(chunk) < most)
         kept = accepted & proposed
         correct = correct & proposed
-        pool = _add(task, pool, Batch(data=data, weight=_weight(loop, kept, proposed, worth), born=k))
+        weight = _weight(loop, kept, proposed, worth)
+        pool = _add(task, pool, Batch(data=data, weight=weight, born=k), False)
         return chunk + 1, pool, _count(counts, proposed, correct, kept, kept)
 
     zero = jnp.int32(0)
