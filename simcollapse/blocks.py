@@ -37,6 +37,7 @@ class Static(NamedTuple):
     ranked: int
     rounds: int
     record_model: bool
+    most_real: int | None
 
 
 class Program(NamedTuple):
@@ -86,8 +87,11 @@ class Job(NamedTuple):
         return self._places <= self._last
 
 
-def program(signature, members, parts, cells, rounds, record_model) -> Program:
-    """The cells at positions `members`, which have `signature` in common; `parts` are their leaves and schedules."""
+def program(signature, members, parts, cells, rounds, record_model, room) -> Program:
+    """The cells at positions `members`, which have `signature` in common; `parts` are their leaves and schedules.
+
+    Buffers have room for rounds of `room` samples (None: of those that there are): equal rooms, equal programs.
+    """
     treedef, _, how, law, _ = signature
     schedule = parts[0][1]
     task, verifier, workflow = treedef.unflatten(parts[0][0])
@@ -96,14 +100,16 @@ def program(signature, members, parts, cells, rounds, record_model) -> Program:
     leaves = [
         np.stack([np.asarray(x) for x in c]) if b else c[0] for c, b in zip(columns, batched, strict=True)
     ]
-    rows = np.asarray(schedule) * task.rows_per_sample
-    capacity, limit = None, 0
+    rows = np.maximum(schedule, room or 0) * task.rows_per_sample
+    capacity, limit, most_real = None, 0, None
     if workflow.needs_rows:
         capacity, limit = int(rows.sum()), workflow.limit(rows)
     elif task.needs_rows:
         capacity = int(rows.max() if workflow.fits_alone else rows.sum())
+    if capacity is not None:
+        most_real = int(rows[0])
     ranked = int(rows[1:].max(initial=1)) if hasattr(verifier, "score") else 0
-    static = Static(treedef, batched, how, law, capacity, limit, ranked, rounds, record_model)
+    static = Static(treedef, batched, how, law, capacity, limit, ranked, rounds, record_model, most_real)
     index = np.array([cells[m].index for m in members], dtype=np.uint32).reshape(len(members), -1)
     return Program(static, members, index, leaves, np.asarray(schedule))
 
@@ -128,6 +134,7 @@ def _run_one(static: Static, batched_leaves, shared_leaves, root, cell, chain_nu
         static.limit,
         static.ranked,
         static.record_model,
+        static.most_real,
     )
     return chain.run_chain(keys.chain_key(root, cell, chain_number), loop, schedule, static.rounds)
 

@@ -83,9 +83,10 @@ def filled(pool: Pool) -> jax.Array:
     return jnp.arange(pool.born.shape[0], dtype=jnp.int32) < pool.count
 
 
-def everything(pool: Pool) -> Seen:
-    """All rows, with their weights."""
-    return Seen(pool.rows, jnp.where(filled(pool), pool.weight, 0.0))
+def everything(pool: Pool, most: int | None = None) -> Seen:
+    """All rows, with their weights; the first `most` of them, if the pool holds no more."""
+    rows = jax.tree.map(lambda held: held[:most], pool.rows)
+    return Seen(rows, jnp.where(filled(pool), pool.weight, 0.0)[:most])
 
 
 def picked(pool: Pool, order: jax.Array, count: jax.Array) -> Seen:
@@ -117,31 +118,51 @@ def lots(key: jax.Array, pool: Pool, limit: int) -> jax.Array:
     """Places of `limit` different rows in random order, (min(limit, M),); of all, and then empty ones, if fewer.
 
     Places are drawn with replacement, and each is kept the first time that it comes up: every set of rows is as
-    likely as any other, at a cost that hardly grows with the pool (sorting it does).
+    likely as any other, at a cost that hardly grows with the pool. Where that gives too few, because a fit sees most
+    of its pool, the others are drawn by sorting.
     """
     capacity = pool.born.shape[0]
     limit = min(limit, capacity)
-    wanted, high = jnp.minimum(pool.count, limit), jnp.maximum(pool.count, 1).astype("uint32")
-    # enough at the first go, but for a chance in millions, to choose n of 3 n rows or more
-    size = limit + limit // 4 + 3 * int(limit**0.5) + 16
-    fair = jnp.uint32(2**32 - 1) // high * high  # a number from here on would favour the first places
+    size = (
+        limit + limit // 2 + 3 * int(limit**0.5) + 16
+    )  # enough for n of 2 n rows, but for a chance in millions
+    toss = _places(jax.random.fold_in(key, 0), pool.count, size, capacity)
+    mine = jnp.arange(size, dtype=jnp.int32)
+    never = jnp.full(capacity, size, dtype=jnp.int32)
+    first = never.at[toss].min(mine, mode="drop")  # when each place came up first
+    new = first.at[toss].get(mode="fill", fill_value=-1) == mine
+    found = jnp.sum(new, dtype=jnp.int32)
+    chosen = jnp.minimum(pool.count + jnp.arange(limit, dtype=jnp.int32), capacity - 1)
+    chosen = chosen.at[jnp.where(new, jnp.cumsum(new, dtype=jnp.int32) - 1, limit)].set(toss, mode="drop")
 
-    def more(carry):
-        number, found, first, chosen = carry
-        bits = jax.random.bits(jax.random.fold_in(key, number), (size,), "uint32")
-        toss = jnp.where(bits < fair, bits % high, jnp.uint32(capacity)).astype(jnp.int32)
-        mine = number * size + jnp.arange(size, dtype=jnp.int32)
-        first = first.at[toss].min(mine, mode="drop")
-        new = first.at[toss].get(mode="fill", fill_value=-1) == mine
-        rank = found + jnp.cumsum(new, dtype=jnp.int32) - 1
-        chosen = chosen.at[jnp.where(new, rank, limit)].set(toss, mode="drop")
-        return number + 1, found + jnp.sum(new, dtype=jnp.int32), first, chosen
+    def others(carry):
+        ticket = jnp.where(first == size, tickets(jax.random.fold_in(key, 1), pool), jnp.uint32(2**32 - 1))
+        rest = jnp.argsort(ticket)[:limit].astype(jnp.int32)
+        place = jnp.arange(limit, dtype=jnp.int32)
+        moved = rest.at[jnp.maximum(place - found, 0)].get()
+        return jnp.asarray(True), jnp.where(place < found, carry[1], moved)
 
-    never = jnp.full(capacity, 2**31 - 1, dtype=jnp.int32)
-    rest = jnp.minimum(pool.count + jnp.arange(limit, dtype=jnp.int32), capacity - 1)
-    # the first go is not in the loop, which with chains side by side copies `first` in every step
-    begun = more((jnp.int32(0), jnp.int32(0), never, rest))
-    return jax.lax.while_loop(lambda carry: carry[1] < wanted, more, begun)[3]
+    # a loop of at most one step: a conditional takes both ways where chains are side by side
+    enough = found >= jnp.minimum(pool.count, limit)
+    return jax.lax.while_loop(lambda carry: ~carry[0], others, (enough, chosen))[1]
+
+
+def _places(key, count, size, capacity):
+    """Places (size,) below `count`, each as likely as any other; `capacity` where a draw decides for none.
+
+    The high half of a product of 32-bit numbers, unless its low half is one of the few that would favour some places.
+    Source: Lemire 2019, ACM Trans. Model. Comput. Simul. 29.
+    """
+    bits = jax.random.bits(key, (size,), "uint32")
+    number = jnp.maximum(count, 1).astype("uint32")
+    half = jnp.uint32(16)
+    low, high = bits & 0xFFFF, bits >> half
+    low_number, high_number = number & 0xFFFF, number >> half
+    cross, other = high * low_number, low * high_number
+    carried = ((low * low_number >> half) + (cross & 0xFFFF) + (other & 0xFFFF)) >> half
+    place = high * high_number + (cross >> half) + (other >> half) + carried
+    fair = bits * number >= (jnp.uint32(0) - number) % number
+    return jnp.where(fair, place, jnp.uint32(capacity)).astype(jnp.int32)
 
 
 def taken(chosen: jax.Array, filled: jax.Array, count: jax.Array) -> jax.Array:

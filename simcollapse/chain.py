@@ -148,6 +148,7 @@ class Workflow(Protocol):
 class Law(Protocol):
     """A round that is exact in law. Optional: `fit_alone(key, task, model, count)`, the model fitted to `count`
     samples of `model` and nothing else, for workflows that keep no pool. `present` as in `keys.stored`.
+    `REAL_IS_A_ROUND_OF_TRUTH`: `add_real` draws what `add_round` does where the model is the truth, from the same key.
     """
 
     def add_real(
@@ -170,6 +171,9 @@ class Loop(NamedTuple):
     limit: int  # most rows that one fit takes out of a buffer
     ranked: int  # rows of the largest round, where the verifier ranks them; else 0
     record_model: bool
+    most_real: int | None = (
+        None  # rows of round 0, of which its fit sees the places in a buffer; None for all places
+    )
 
 
 def run_chain(key: jax.Array, loop: Loop, schedule: jax.Array, num_rounds: int) -> tuple[State, Info]:
@@ -181,6 +185,8 @@ def run_chain(key: jax.Array, loop: Loop, schedule: jax.Array, num_rounds: int) 
         schedule: rows of rounds 0..K, shape (K + 1,), int32; entry 0 counts real rows.
         num_rounds: K.
     """
+    if _starts_like_a_round(loop):
+        return _run_alike(key, loop, schedule, num_rounds)
     state, info0 = start(keys_of_round(key, 0), loop, schedule[0])
 
     def body(state, k):
@@ -188,6 +194,29 @@ def run_chain(key: jax.Array, loop: Loop, schedule: jax.Array, num_rounds: int) 
 
     state, later = jax.lax.scan(body, state, jnp.arange(1, num_rounds + 1, dtype=jnp.int32))
     return state, jax.tree.map(lambda x0, x: jnp.concatenate([x0[None], x]), info0, later)
+
+
+def _starts_like_a_round(loop: Loop) -> bool:
+    """Whether round 0 is a round of the truth, so that it need not be compiled apart: that halves the program."""
+    alike = getattr(loop.law, "REAL_IS_A_ROUND_OF_TRUTH", False)
+    return (
+        alike and getattr(loop.verifier, "keeps_every_row", False) and not hasattr(loop.workflow, "real_rows")
+    )
+
+
+def _run_alike(key, loop, schedule, num_rounds):
+    """As `run_chain`, with round 0 among the others; its rows count as used, and nothing judges them."""
+    truth = loop.task.truth_model()
+    judge = loop.verifier.init(keys.for_purpose(key, keys.JUDGE), loop.task)
+    pool = () if keeps_no_pool(loop) else _empty(loop, truth)
+    begin = State(model=truth, pool=pool, judge=judge, alive=jnp.asarray(True), reason=jnp.int32(ALIVE))
+
+    def body(state, k):
+        state, info = step(keys_of_round(key, k), loop, state, schedule[k], k)
+        judged = jax.tree.map(lambda count: jnp.where(k == 0, 0, count), info.counts)
+        return state, info._replace(counts=judged._replace(used=info.counts.used))
+
+    return jax.lax.scan(body, begin, jnp.arange(num_rounds + 1, dtype=jnp.int32))
 
 
 def keys_of_round(key: jax.Array, k) -> jax.Array:
@@ -210,7 +239,9 @@ def start(key: jax.Array, loop: Loop, count: jax.Array) -> tuple[State, Info]:
         else:
             pool = law.add_real(key_law, task, pool, count, count > 0)
         nowhere = jax.tree.map(jnp.zeros_like, truth)  # a chain that cannot start stays here
-        model, reason = task.fit(keys.for_purpose(key, keys.FIT), _all_of(task, pool), nowhere)
+        model, reason = task.fit(
+            keys.for_purpose(key, keys.FIT), _all_of(task, pool, _most_at_start(key, loop, pool)), nowhere
+        )
     reason = jnp.where((reason == ALIVE) & ~trained, UNTRAINED, reason).astype(jnp.int32)
     state = State(model=model, pool=pool, judge=judge, alive=reason == ALIVE, reason=reason)
     zero = jnp.int32(0)
@@ -300,10 +331,11 @@ def _open(task, pool, model):
     return pool if isinstance(pool, buffers.Pool) else task.open(pool, model)
 
 
-def _add(task, pool, batch: Batch, all_wanted: bool):
-    """`pool` with the batch; `all_wanted` says that its rows of positive weight are the first ones."""
+def _add(task, pool, batch: Batch, every_row: bool):
+    """`pool` with the batch; `every_row` says that all its wanted rows have a positive weight."""
     if isinstance(pool, buffers.Pool):
-        put = buffers.append if all_wanted else buffers.add
+        in_front = every_row and task.rows_per_sample == 1  # where rows are numbered one after the other
+        put = buffers.append if in_front else buffers.add
         return put(pool, task.rows(batch.data), batch.weight, batch.born)
     return task.add(pool, batch)
 
@@ -326,12 +358,21 @@ def _keep(loop, went_on, pool, before):
     return _select(went_on, pool, before)
 
 
-def _all_of(task, pool):
-    """All of a pool as a fit wants it."""
+def _all_of(task, pool, most=None):
+    """All of a pool as a fit wants it; `most` rows at most are in it."""
     if not isinstance(pool, buffers.Pool):
         return pool
-    seen = buffers.everything(pool)
+    seen = buffers.everything(pool, most)
     return seen if task.needs_rows else task.sums(seen.rows, seen.weight)
+
+
+def _most_at_start(key, loop, pool):
+    """Places of a buffer that the first fit sees: as few as later fits need, or the real rows; None for all."""
+    if loop.most_real is None or not loop.workflow.needs_rows:
+        return None
+    one = jnp.int32(1)
+    later = jax.eval_shape(lambda: loop.workflow.choose(key, pool, one, one, loop.limit))
+    return max(loop.most_real, later.weight.shape[0])
 
 
 def keeps_no_pool(loop: Loop) -> bool:
