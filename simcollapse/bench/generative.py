@@ -20,7 +20,8 @@ TEST = 500  # held-out rows, as in the published runs
 DENSEST = 0.4  # coefficients to rows of a regression: a subsample holds 63 % of the different rows
 FEWEST = 31  # … and rows of several coefficients: fewer may leave a subsample without full rank
 ROUNDS = (100, 20, 10)
-MOST_WORK = 3e7  # numbers that the fits of one chain of the loop go through; more, and the chain is shorter
+MOST_WORK = 3e7  # numbers that the fits of one chain of the loop go through; more, and the chain is shorter …
+MOST_DRAWN = 5e4  # … as for more numbers that a chain draws: the engine runs a thousand of them
 
 
 @dataclasses.dataclass(frozen=True)
@@ -40,10 +41,12 @@ class GenerativeCase:
 
     @property
     def rounds(self) -> int:
-        """K: the longest of `ROUNDS` that one chain of the plain loop makes in a second or two."""
+        """K: the longest of `ROUNDS` with which a run of the engine, or a chain of the loop, takes a second or two."""
         if self.length is not None:
             return self.length
-        return next((k for k in ROUNDS if self._work(k) <= MOST_WORK), ROUNDS[-1])
+        drawn = self.n * (self.dim if self.task == "gaussian" else 1)
+        short = (k for k in ROUNDS if self._work(k) <= MOST_WORK and drawn * k <= MOST_DRAWN)
+        return next(short, ROUNDS[-1])
 
     def _work(self, rounds: int) -> float:
         each = {"gaussian": self.dim, "kde": TEST, "discrete": 1, "linear_regression": self.dim}[self.task]

@@ -66,9 +66,9 @@ def _engine(case: GenerativeCase, scale: Scale, engine: str) -> tuple[Action, fl
     first = make(2 * block)
     with programs.recorded() as compiled:
         first.run()
+    cost = programs.compile_cost(compiled)["compile_s"]
     seconds = timing.seconds(first.run)
     most = int(np.clip(scale.cell_s / seconds, 1, 64))
-    cost = programs.compile_cost(compiled)["compile_s"]
     return (make(2 * block * most) if most > 1 else first), cost, compiled
 
 
