@@ -126,6 +126,7 @@ def lots(key: jax.Array, pool: Pool, limit: int) -> jax.Array:
     size = (
         limit + limit // 2 + 3 * int(limit**0.5) + 16
     )  # enough for n of 2 n rows, but for a chance in millions
+    wanted = jnp.minimum(pool.count, limit)
     toss = _places(jax.random.fold_in(key, 0), pool.count, size, capacity)
     mine = jnp.arange(size, dtype=jnp.int32)
     never = jnp.full(capacity, size, dtype=jnp.int32)
@@ -139,12 +140,11 @@ def lots(key: jax.Array, pool: Pool, limit: int) -> jax.Array:
         ticket = jnp.where(first == size, tickets(jax.random.fold_in(key, 1), pool), jnp.uint32(2**32 - 1))
         rest = jnp.argsort(ticket)[:limit].astype(jnp.int32)
         place = jnp.arange(limit, dtype=jnp.int32)
-        moved = rest.at[jnp.maximum(place - found, 0)].get()
-        return jnp.asarray(True), jnp.where(place < found, carry[1], moved)
+        wanting = (place >= found) & (place < wanted)
+        return jnp.asarray(True), jnp.where(wanting, rest[jnp.maximum(place - found, 0)], carry[1])
 
     # a loop of at most one step: a conditional takes both ways where chains are side by side
-    enough = found >= jnp.minimum(pool.count, limit)
-    return jax.lax.while_loop(lambda carry: ~carry[0], others, (enough, chosen))[1]
+    return jax.lax.while_loop(lambda carry: ~carry[0], others, (found >= wanted, chosen))[1]
 
 
 def _places(key, count, size, capacity):

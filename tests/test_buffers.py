@@ -26,7 +26,13 @@ def drawn(capacity, count, limit):
     return np.asarray(jax.vmap(lambda key: buffers.lots(key, pool(capacity, count), limit))(chain_keys))
 
 
-@pytest.mark.parametrize(("capacity", "count", "limit"), [(40, 20, 10), (60, 60, 50), (9, 5, 7)])
+SLOW = pytest.mark.slow
+
+
+@pytest.mark.parametrize(
+    ("capacity", "count", "limit"),
+    [pytest.param(40, 20, 10, marks=SLOW), (60, 60, 50), pytest.param(9, 5, 7, marks=SLOW)],
+)
 def test_lots_are_different_rows_each_as_likely(capacity, count, limit):
     """A few of a pool, most of it (others by sorting), and all of it."""
     places = drawn(capacity, count, limit)
@@ -47,7 +53,10 @@ def test_lots_are_different_rows_each_as_likely(capacity, count, limit):
         assert_proportion(pairs, CHAINS, share * (number - 1) / (count - 1), resolution=0.08)
 
 
-@pytest.mark.parametrize("count", [1, 7, 100_000, 2**31 - 1])
+@pytest.mark.parametrize(
+    "count",
+    [pytest.param(1, marks=SLOW), pytest.param(7, marks=SLOW), 100_000, pytest.param(2**31 - 1, marks=SLOW)],
+)
 def test_places_are_the_high_half_of_a_product(count):
     key, capacity = keys.root(3), 2**31 - 1
     bits = np.asarray(jax.random.bits(keys.root(3), (2000,), "uint32")).astype(object)
@@ -81,6 +90,7 @@ def test_a_pool_smaller_than_a_chunk_is_filled():
     assert int(made.count) == 3
 
 
+@SLOW
 def test_runs_with_the_same_room_share_a_program_and_their_numbers():
     """Rows are the same; which are drawn is not, since room decides how many are tossed for."""
     from simcollapse import blocks

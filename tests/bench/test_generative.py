@@ -12,7 +12,7 @@ from tests.helpers import assert_same_distribution
 
 CHAINS = 1000
 SIZES = {"gaussian": (2, 12), "kde": (2, 12), "discrete": (5, 12), "linear_regression": (2, 31)}
-FAST = {("gaussian", "accumulate"), ("discrete", "accumulate_subsample")}
+FAST = {("discrete", "accumulate_subsample")}
 CASES = [
     pytest.param(
         GenerativeCase(task, workflow, *SIZES[task], length=4),

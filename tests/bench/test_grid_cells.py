@@ -139,6 +139,7 @@ def test_a_figure_s_last_line_is_what_it_took(monkeypatch):
     assert row["wall_s"] >= 0
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems count for the process")
 def test_memory_is_that_of_the_program_itself():
     held = np.ones(2**25)  # 256 MiB, which a child must not be charged for
