@@ -114,37 +114,42 @@ def tickets(key: jax.Array, pool: Pool) -> jax.Array:
     return jnp.where(filled(pool), ticket, jnp.uint32(2**32 - 1))
 
 
-def lots(key: jax.Array, pool: Pool, limit: int) -> jax.Array:
-    """Places of `limit` different rows in random order, (min(limit, M),); of all, and then empty ones, if fewer.
+def lots(key: jax.Array, pool: Pool, wanted: jax.Array, limit: int) -> jax.Array:
+    """Places (min(limit, M),) that begin with those of `wanted` different rows; of all rows, if there are fewer.
 
-    Places are drawn with replacement, and each is kept the first time that it comes up: every set of rows is as
-    likely as any other, at a cost that hardly grows with the pool. Where that gives too few, because a fit sees most
-    of its pool, the others are drawn by sorting.
+    Places are drawn with replacement, and each counts the first time that it comes up: every set of rows is as likely
+    as any other, at a cost that hardly grows with the pool (sorting it does). Where most rows are wanted, those left
+    out are drawn so.
     """
     capacity = pool.born.shape[0]
     limit = min(limit, capacity)
+    need = jnp.minimum(jnp.minimum(pool.count, wanted), limit)
+    few = jnp.minimum(need, pool.count - need)
     size = (
         limit + limit // 2 + 3 * int(limit**0.5) + 16
-    )  # enough for n of 2 n rows, but for a chance in millions
-    wanted = jnp.minimum(pool.count, limit)
-    toss = _places(jax.random.fold_in(key, 0), pool.count, size, capacity)
-    mine = jnp.arange(size, dtype=jnp.int32)
-    never = jnp.full(capacity, size, dtype=jnp.int32)
-    first = never.at[toss].min(mine, mode="drop")  # when each place came up first
-    new = first.at[toss].get(mode="fill", fill_value=-1) == mine
-    found = jnp.sum(new, dtype=jnp.int32)
-    chosen = jnp.minimum(pool.count + jnp.arange(limit, dtype=jnp.int32), capacity - 1)
-    chosen = chosen.at[jnp.where(new, jnp.cumsum(new, dtype=jnp.int32) - 1, limit)].set(toss, mode="drop")
+    )  # enough for half of the pool, but for a chance in millions
+    number = jnp.arange(size, dtype=jnp.int32)
+    empty = jnp.minimum(pool.count + jnp.arange(limit, dtype=jnp.int32), capacity - 1)
 
-    def others(carry):
-        ticket = jnp.where(first == size, tickets(jax.random.fold_in(key, 1), pool), jnp.uint32(2**32 - 1))
-        rest = jnp.argsort(ticket)[:limit].astype(jnp.int32)
-        place = jnp.arange(limit, dtype=jnp.int32)
-        wanting = (place >= found) & (place < wanted)
-        return jnp.asarray(True), jnp.where(wanting, rest[jnp.maximum(place - found, 0)], carry[1])
+    def draw(carry):
+        attempt = carry[0]
+        toss = _places(jax.random.fold_in(key, attempt), pool.count, size, capacity)
+        never = jnp.full(capacity, size, dtype=jnp.int32)
+        first = never.at[toss].min(number, mode="drop")  # when each place came up first
+        new = first.at[toss].get(mode="fill", fill_value=-1) == number
+        rank = jnp.where(new, jnp.cumsum(new, dtype=jnp.int32) - 1, limit)
+        return attempt + 1, jnp.sum(new, dtype=jnp.int32), empty.at[rank].set(toss, mode="drop")
 
+    def leave_out(carry):
+        drawn = jnp.where(jnp.arange(limit, dtype=jnp.int32) < few, carry[1], capacity)
+        stays = filled(pool).at[drawn].set(False, mode="drop")
+        rank = jnp.where(stays, jnp.cumsum(stays, dtype=jnp.int32) - 1, limit)
+        return jnp.asarray(True), empty.at[rank].set(jnp.arange(capacity, dtype=jnp.int32), mode="drop")
+
+    none = jnp.int32(0), jnp.int32(-1), empty
+    chosen = jax.lax.while_loop(lambda carry: carry[1] < few, draw, none)[2]
     # a loop of at most one step: a conditional takes both ways where chains are side by side
-    return jax.lax.while_loop(lambda carry: ~carry[0], others, (found >= wanted, chosen))[1]
+    return jax.lax.while_loop(lambda carry: ~carry[0], leave_out, (few == need, chosen))[1]
 
 
 def _places(key, count, size, capacity):
