@@ -102,6 +102,8 @@ def exponent(seconds: dict[int, float]) -> float:
 def summaries(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Geometric mean and worst cell of the speedup by the best engine: of each task and workflow, and of all."""
     made = []
+    if not rows:
+        return made
     for task in [*dict.fromkeys(row["task"] for row in rows), "all"]:
         ours = [row for row in rows if task in (row["task"], "all")]
         flows = list(dict.fromkeys(row["workflow"] for row in ours))

@@ -44,6 +44,10 @@ def test_the_best_engine_of_each_cell_counts():
     assert both["worst_case"] == "kde, replace, d=10, n=100"
 
 
+def test_nothing_measured_has_no_summary():
+    assert grid_cells.summaries([]) == []
+
+
 def test_exponents_are_those_of_the_larger_half():
     assert grid_cells.exponent({1: 5.0, 10: 5.0, 100: 500.0, 1000: 50_000.0}) == pytest.approx(2)
     assert grid_cells.exponent({10: 1.0, 20: 2.0}) == pytest.approx(1)
