@@ -6,6 +6,7 @@ Every round draws its rows from the last fit; `accumulate` concatenates them to 
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from sklearn.neighbors import KernelDensity
@@ -42,7 +43,7 @@ def _gaussian(case: GenerativeCase, rng: np.random.Generator) -> list[tuple[floa
 
 def _kde(case: GenerativeCase, rng: np.random.Generator) -> list[tuple[float, ...]]:
     held_out, pool, path = case.held_out, _Rows(case, rng), []
-    drawn = rng.standard_normal((case.n, case.dim))
+    drawn: Any = rng.standard_normal((case.n, case.dim))
     for k in range(case.rounds + 1):
         (rows,) = pool.seen(drawn)
         model = KernelDensity(bandwidth=BANDWIDTH).fit(rows)
