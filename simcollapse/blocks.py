@@ -17,6 +17,9 @@ from simcollapse import chain, keys, laws, results
 from simcollapse.checks import check_whole
 
 CPU_BLOCK_BYTES = 1.2 * 2**20  # rows of one draw of one block; measured: it should stay in a core's cache
+CPU_POOL_BYTES = (
+    2**24
+)  # of the states of one block; measured: pools of rows should stay in the caches as well
 GPU_BLOCK_SHARE = 0.1  # of the device's memory
 ROW_COPIES = 4  # of the rows of a draw that are alive at once: covariates, responses, masks, products
 LEAST_BLOCKS = 8  # a small experiment is still cut in so many, so that several devices have work
@@ -35,6 +38,7 @@ class Static(NamedTuple):
     ranked: int
     rounds: int
     record_model: bool
+    most_real: int | None
 
 
 class Program(NamedTuple):
@@ -90,8 +94,11 @@ def jobs(program: Program, size: int, chains: int, begin: int = 0, end: int | No
     return [Job(program, first, min(first + size, end), size, chains) for first in range(begin, end, size)]
 
 
-def program(signature, members, parts, cells, rounds, record_model) -> Program:
-    """The cells at positions `members`, which have `signature` in common; `parts` are their leaves and schedules."""
+def program(signature, members, parts, cells, rounds, record_model, room) -> Program:
+    """The cells at positions `members`, which have `signature` in common; `parts` are their leaves and schedules.
+
+    Buffers have room for rounds of `room` samples (None: of those that there are): equal rooms, equal programs.
+    """
     treedef, _, how, law, _ = signature
     schedule = parts[0][1]
     task, verifier, workflow = treedef.unflatten(parts[0][0])
@@ -100,14 +107,16 @@ def program(signature, members, parts, cells, rounds, record_model) -> Program:
     leaves = [
         np.stack([np.asarray(x) for x in c]) if b else c[0] for c, b in zip(columns, batched, strict=True)
     ]
-    rows = np.asarray(schedule) * task.rows_per_sample
-    capacity, limit = None, 0
+    rows = np.maximum(schedule, room or 0) * task.rows_per_sample
+    capacity, limit, most_real = None, 0, None
     if workflow.needs_rows:
         capacity, limit = int(rows.sum()), workflow.limit(rows)
     elif task.needs_rows:
         capacity = int(rows.max() if workflow.fits_alone else rows.sum())
+    if capacity is not None:
+        most_real = int(rows[0])
     ranked = int(rows[1:].max(initial=1)) if hasattr(verifier, "score") else 0
-    static = Static(treedef, batched, how, law, capacity, limit, ranked, rounds, record_model)
+    static = Static(treedef, batched, how, law, capacity, limit, ranked, rounds, record_model, most_real)
     index = np.array([cells[m].index for m in members], dtype=np.uint32).reshape(len(members), -1)
     return Program(static, members, index, leaves, np.asarray(schedule))
 
@@ -132,6 +141,7 @@ def _run_one(static: Static, batched_leaves, shared_leaves, root, cell, chain_nu
         static.limit,
         static.ranked,
         static.record_model,
+        static.most_real,
     )
     return chain.run_chain(keys.chain_key(root, cell, chain_number), loop, schedule, static.rounds)
 
@@ -224,6 +234,7 @@ def block_size(program, chains, asked, memory, device) -> int:
     total = len(program.cells) * chains
     if device.platform == "cpu":
         size = int(CPU_BLOCK_BYTES / (row_bytes if program.loop_static.law is None else kept_bytes))
+        size = min(size, CPU_POOL_BYTES // results.num_bytes(state))
     else:
         size = int(GPU_BLOCK_SHARE * limit / per_chain)
     size = min(size, -(-total // LEAST_BLOCKS), limit // per_chain, 2**16)

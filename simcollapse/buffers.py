@@ -52,14 +52,41 @@ def add(pool: Pool, rows: Tree, weight: jax.Array, born: jax.Array) -> Pool:
     )
 
 
+def append(pool: Pool, rows: Tree, weight: jax.Array, born: jax.Array) -> Pool:
+    """As `add`, where the rows of positive weight are the first ones: copied in one piece, which is far faster.
+
+    Places after the last one filled may be written as well; they are never read.
+    """
+    capacity, number = pool.born.shape[0], weight.shape[0]
+    size = min(number, capacity)
+    start = jnp.minimum(pool.count, capacity - size)
+    late = pool.count - start  # at the end of the pool the piece begins earlier, with rows that stay
+
+    def put(held, new):
+        here = jax.lax.dynamic_slice_in_dim(held, start, size)
+        moved = jnp.concatenate([jnp.zeros_like(here), new[:size]])
+        moved = jax.lax.dynamic_slice_in_dim(moved, size - late, size)
+        stays = jnp.arange(size, dtype=jnp.int32) < late
+        piece = jnp.where(stays.reshape(-1, *[1] * (held.ndim - 1)), here, moved)
+        return jax.lax.dynamic_update_slice_in_dim(held, piece, start, 0)
+
+    return Pool(
+        rows=jax.tree.map(put, pool.rows, rows),
+        born=put(pool.born, jnp.full(number, born, dtype=jnp.int32)),
+        weight=put(pool.weight, weight),
+        count=pool.count + jnp.sum(weight > 0, dtype=jnp.int32),
+    )
+
+
 def filled(pool: Pool) -> jax.Array:
     """Which places hold a row, (M,)."""
     return jnp.arange(pool.born.shape[0], dtype=jnp.int32) < pool.count
 
 
-def everything(pool: Pool) -> Seen:
-    """All rows, with their weights."""
-    return Seen(pool.rows, jnp.where(filled(pool), pool.weight, 0.0))
+def everything(pool: Pool, most: int | None = None) -> Seen:
+    """All rows, with their weights; the first `most` of them, if the pool holds no more."""
+    rows = jax.tree.map(lambda held: held[:most], pool.rows)
+    return Seen(rows, jnp.where(filled(pool), pool.weight, 0.0)[:most])
 
 
 def picked(pool: Pool, order: jax.Array, count: jax.Array) -> Seen:
@@ -87,33 +114,60 @@ def tickets(key: jax.Array, pool: Pool) -> jax.Array:
     return jnp.where(filled(pool), ticket, jnp.uint32(2**32 - 1))
 
 
-def lots(key: jax.Array, pool: Pool, limit: int) -> jax.Array:
-    """Places of `limit` different rows in random order, (min(limit, M),); of all, and then empty ones, if fewer.
+def lots(key: jax.Array, pool: Pool, wanted: jax.Array, limit: int) -> jax.Array:
+    """Places (min(limit, M),) that begin with those of `wanted` different rows; of all rows, if there are fewer.
 
-    Places are drawn with replacement, and each is kept the first time that it comes up: every set of rows is as
-    likely as any other, at a cost that hardly grows with the pool (sorting it does).
+    Places are drawn with replacement, and each counts the first time that it comes up: every set of rows is as likely
+    as any other, at a cost that hardly grows with the pool (sorting it does). Where most rows are wanted, those left
+    out are drawn so.
     """
     capacity = pool.born.shape[0]
     limit = min(limit, capacity)
-    wanted, size = jnp.minimum(pool.count, limit), 2 * limit
+    need = jnp.minimum(jnp.minimum(pool.count, wanted), limit)
+    few = jnp.minimum(need, pool.count - need)
+    size = (
+        limit + limit // 2 + 3 * int(limit**0.5) + 16
+    )  # enough for half of the pool, but for a chance in millions
+    number = jnp.arange(size, dtype=jnp.int32)
+    empty = jnp.minimum(pool.count + jnp.arange(limit, dtype=jnp.int32), capacity - 1)
 
-    def unfinished(carry):
-        return carry[1] < wanted
+    def draw(carry):
+        attempt = carry[0]
+        toss = _places(jax.random.fold_in(key, attempt), pool.count, size, capacity)
+        never = jnp.full(capacity, size, dtype=jnp.int32)
+        first = never.at[toss].min(number, mode="drop")  # when each place came up first
+        new = first.at[toss].get(mode="fill", fill_value=-1) == number
+        rank = jnp.where(new, jnp.cumsum(new, dtype=jnp.int32) - 1, limit)
+        return attempt + 1, jnp.sum(new, dtype=jnp.int32), empty.at[rank].set(toss, mode="drop")
 
-    def more(carry):
-        number, found, first, chosen = carry
-        high = jnp.maximum(pool.count, 1)
-        toss = jax.random.randint(jax.random.fold_in(key, number), (size,), 0, high, dtype=jnp.int32)
-        mine = number * size + jnp.arange(size, dtype=jnp.int32)
-        first = first.at[toss].min(mine)
-        new = first[toss] == mine
-        rank = found + jnp.cumsum(new, dtype=jnp.int32) - 1
-        chosen = chosen.at[jnp.where(new, rank, limit)].set(toss, mode="drop")
-        return number + 1, found + jnp.sum(new, dtype=jnp.int32), first, chosen
+    def leave_out(carry):
+        drawn = jnp.where(jnp.arange(limit, dtype=jnp.int32) < few, carry[1], capacity)
+        stays = filled(pool).at[drawn].set(False, mode="drop")
+        rank = jnp.where(stays, jnp.cumsum(stays, dtype=jnp.int32) - 1, limit)
+        return jnp.asarray(True), empty.at[rank].set(jnp.arange(capacity, dtype=jnp.int32), mode="drop")
 
-    never = jnp.full(capacity, 2**31 - 1, dtype=jnp.int32)
-    rest = jnp.minimum(pool.count + jnp.arange(limit, dtype=jnp.int32), capacity - 1)
-    return jax.lax.while_loop(unfinished, more, (jnp.int32(0), jnp.int32(0), never, rest))[3]
+    none = jnp.int32(0), jnp.int32(-1), empty
+    chosen = jax.lax.while_loop(lambda carry: carry[1] < few, draw, none)[2]
+    # a loop of at most one step: a conditional takes both ways where chains are side by side
+    return jax.lax.while_loop(lambda carry: ~carry[0], leave_out, (few == need, chosen))[1]
+
+
+def _places(key, count, size, capacity):
+    """Places (size,) below `count`, each as likely as any other; `capacity` where a draw decides for none.
+
+    The high half of a product of 32-bit numbers, unless its low half is one of the few that would favour some places.
+    Source: Lemire 2019, ACM Trans. Model. Comput. Simul. 29.
+    """
+    bits = jax.random.bits(key, (size,), "uint32")
+    number = jnp.maximum(count, 1).astype("uint32")
+    half = jnp.uint32(16)
+    low, high = bits & 0xFFFF, bits >> half
+    low_number, high_number = number & 0xFFFF, number >> half
+    cross, other = high * low_number, low * high_number
+    carried = ((low * low_number >> half) + (cross & 0xFFFF) + (other & 0xFFFF)) >> half
+    place = high * high_number + (cross >> half) + (other >> half) + carried
+    fair = bits * number >= (jnp.uint32(0) - number) % number
+    return jnp.where(fair, place, jnp.uint32(capacity)).astype(jnp.int32)
 
 
 def taken(chosen: jax.Array, filled: jax.Array, count: jax.Array) -> jax.Array:

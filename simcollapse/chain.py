@@ -118,7 +118,8 @@ class Verifier(Protocol):
         `chance(judge, data, model, correct)`, the probability (N,) that a row is accepted: a toss for each row,
             by a verifier that is told which rows are correct;
         `score(key, judge, data, model)` (N,) and `share`: of a round's rows, the share with the highest scores.
-    Optional: `prepare(key, judge, task, model)`, what it knows in this round alone, passed as `judge` to the others,
+    Optional: `keeps_every_row`, true of one that accepts whatever comes;
+    `prepare(key, judge, task, model)`, what it knows in this round alone, passed as `judge` to the others,
     with `prepare_bytes(task)`, the memory that takes;
     `kind`, of the tasks it is made for; `check_task(task)`; `interval(judge, data)`, `bound(judge, data)`;
     `measure(judge, task, model)`, metrics beside the task's, with their `descriptions`.
@@ -147,6 +148,7 @@ class Workflow(Protocol):
 class Law(Protocol):
     """A round that is exact in law. Optional: `fit_alone(key, task, model, count)`, the model fitted to `count`
     samples of `model` and nothing else, for workflows that keep no pool. `present` as in `keys.stored`.
+    `REAL_IS_A_ROUND_OF_TRUTH`: `add_real` draws what `add_round` does where the model is the truth, from the same key.
     """
 
     def add_real(
@@ -169,6 +171,9 @@ class Loop(NamedTuple):
     limit: int  # most rows that one fit takes out of a buffer
     ranked: int  # rows of the largest round, where the verifier ranks them; else 0
     record_model: bool
+    most_real: int | None = (
+        None  # rows of round 0, of which its fit sees the places in a buffer; None for all places
+    )
 
 
 def run_chain(key: jax.Array, loop: Loop, schedule: jax.Array, num_rounds: int) -> tuple[State, Info]:
@@ -180,6 +185,8 @@ def run_chain(key: jax.Array, loop: Loop, schedule: jax.Array, num_rounds: int) 
         schedule: rows of rounds 0..K, shape (K + 1,), int32; entry 0 counts real rows.
         num_rounds: K.
     """
+    if _starts_like_a_round(loop):
+        return _run_alike(key, loop, schedule, num_rounds)
     state, info0 = start(keys_of_round(key, 0), loop, schedule[0])
 
     def body(state, k):
@@ -187,6 +194,29 @@ def run_chain(key: jax.Array, loop: Loop, schedule: jax.Array, num_rounds: int) 
 
     state, later = jax.lax.scan(body, state, jnp.arange(1, num_rounds + 1, dtype=jnp.int32))
     return state, jax.tree.map(lambda x0, x: jnp.concatenate([x0[None], x]), info0, later)
+
+
+def _starts_like_a_round(loop: Loop) -> bool:
+    """Whether round 0 is a round of the truth, so that it need not be compiled apart: that halves the program."""
+    alike = getattr(loop.law, "REAL_IS_A_ROUND_OF_TRUTH", False)
+    return (
+        alike and getattr(loop.verifier, "keeps_every_row", False) and not hasattr(loop.workflow, "real_rows")
+    )
+
+
+def _run_alike(key, loop, schedule, num_rounds):
+    """As `run_chain`, with round 0 among the others; its rows count as used, and nothing judges them."""
+    truth = loop.task.truth_model()
+    judge = loop.verifier.init(keys.for_purpose(key, keys.JUDGE), loop.task)
+    pool = () if keeps_no_pool(loop) else _empty(loop, truth)
+    begin = State(model=truth, pool=pool, judge=judge, alive=jnp.asarray(True), reason=jnp.int32(ALIVE))
+
+    def body(state, k):
+        state, info = step(keys_of_round(key, k), loop, state, schedule[k], k)
+        judged = jax.tree.map(lambda count: jnp.where(k == 0, 0, count), info.counts)
+        return state, info._replace(counts=judged._replace(used=info.counts.used))
+
+    return jax.lax.scan(body, begin, jnp.arange(num_rounds + 1, dtype=jnp.int32))
 
 
 def keys_of_round(key: jax.Array, k) -> jax.Array:
@@ -209,7 +239,9 @@ def start(key: jax.Array, loop: Loop, count: jax.Array) -> tuple[State, Info]:
         else:
             pool = law.add_real(key_law, task, pool, count, count > 0)
         nowhere = jax.tree.map(jnp.zeros_like, truth)  # a chain that cannot start stays here
-        model, reason = task.fit(keys.for_purpose(key, keys.FIT), _all_of(task, pool), nowhere)
+        model, reason = task.fit(
+            keys.for_purpose(key, keys.FIT), _all_of(task, pool, _most_at_start(key, loop, pool)), nowhere
+        )
     reason = jnp.where((reason == ALIVE) & ~trained, UNTRAINED, reason).astype(jnp.int32)
     state = State(model=model, pool=pool, judge=judge, alive=reason == ALIVE, reason=reason)
     zero = jnp.int32(0)
@@ -230,7 +262,7 @@ def step(key: jax.Array, loop: Loop, state: State, count: jax.Array, k: jax.Arra
     went_on = was_alive & (reason == ALIVE)
     state = State(
         model=_select(went_on, model, state.model),
-        pool=_keep(went_on, pool, state.pool),
+        pool=_keep(loop, went_on, pool, state.pool),
         judge=state.judge,
         alive=went_on,
         reason=jnp.where(was_alive, reason, state.reason),
@@ -299,25 +331,48 @@ def _open(task, pool, model):
     return pool if isinstance(pool, buffers.Pool) else task.open(pool, model)
 
 
-def _add(task, pool, batch: Batch):
+def _add(task, pool, batch: Batch, every_row: bool):
+    """`pool` with the batch; `every_row` says that all its wanted rows have a positive weight."""
     if isinstance(pool, buffers.Pool):
-        return buffers.add(pool, task.rows(batch.data), batch.weight, batch.born)
+        in_front = every_row and task.rows_per_sample == 1  # where rows are numbered one after the other
+        put = buffers.append if in_front else buffers.add
+        return put(pool, task.rows(batch.data), batch.weight, batch.born)
     return task.add(pool, batch)
 
 
-def _keep(went_on, pool, before):
-    """`pool` where the chain went on, else as `before`; of a buffer, places beyond the count are never read."""
+def _keeps_every_row(loop) -> bool:
+    """Whether all rows of a round enter the pool, whatever the chain: then every chain's pool is filled alike."""
+    return getattr(loop.verifier, "keeps_every_row", False) and loop.sampling.fixed == "generated"
+
+
+def _keep(loop, went_on, pool, before):
+    """`pool` where the chain went on, else as `before`; of a buffer, places beyond the count are never read.
+
+    A buffer that all chains fill alike goes on in a frozen chain too, where nothing reads it: its count stays one
+    number for all.
+    """
     if isinstance(pool, buffers.Pool):
+        if _keeps_every_row(loop):
+            return pool
         return pool._replace(count=jnp.where(went_on, pool.count, before.count))
     return _select(went_on, pool, before)
 
 
-def _all_of(task, pool):
-    """All of a pool as a fit wants it."""
+def _all_of(task, pool, most=None):
+    """All of a pool as a fit wants it; `most` rows at most are in it."""
     if not isinstance(pool, buffers.Pool):
         return pool
-    seen = buffers.everything(pool)
+    seen = buffers.everything(pool, most)
     return seen if task.needs_rows else task.sums(seen.rows, seen.weight)
+
+
+def _most_at_start(key, loop, pool):
+    """Places of a buffer that the first fit sees: as few as later fits need, or the real rows; None for all."""
+    if loop.most_real is None or not loop.workflow.needs_rows:
+        return None
+    one = jnp.int32(1)
+    later = jax.eval_shape(lambda: loop.workflow.choose(key, pool, one, one, loop.limit))
+    return max(loop.most_real, later.weight.shape[0])
 
 
 def keeps_no_pool(loop: Loop) -> bool:
@@ -348,7 +403,8 @@ def add_real(
     def add(chunk, pool):
         data = task.real(key, chunk, None if most is None else chunk * task.chunk_rows < most)
         present = (task.number(chunk) < count).astype(float)
-        return _add(task, pool, Batch(data, present if weight is None else weight * present, jnp.int32(0)))
+        batch = Batch(data, present if weight is None else weight * present, jnp.int32(0))
+        return _add(task, pool, batch, True)
 
     return jax.lax.fori_loop(0, _num_chunks(count, task.chunk_rows), add, pool)
 
@@ -379,7 +435,7 @@ def _collect(key, loop, state, pool, count, most, k, worth):
                 keys.for_purpose(key, keys.RESAMPLE, chunk), loop, state, data, kept, wanted
             )
         weight = _weight(loop, used, wanted, worth)
-        pool = _add(task, pool, Batch(data=data, weight=weight, born=k))
+        pool = _add(task, pool, Batch(data=data, weight=weight, born=k), _keeps_every_row(loop))
         return pool, _count(counts, wanted, correct, kept, used)
 
     zero = jnp.int32(0)
@@ -417,7 +473,8 @@ def _collect_until_kept(key, loop, state, pool, count, most_rows, k, worth):
         proposed = (before < count) & (task.number(chunk) < most)
         kept = accepted & proposed
         correct = correct & proposed
-        pool = _add(task, pool, Batch(data=data, weight=_weight(loop, kept, proposed, worth), born=k))
+        weight = _weight(loop, kept, proposed, worth)
+        pool = _add(task, pool, Batch(data=data, weight=weight, born=k), False)
         return chunk + 1, pool, _count(counts, proposed, correct, kept, kept)
 
     zero = jnp.int32(0)

@@ -14,6 +14,7 @@ from simcollapse.batching import chains_last
 
 LARGEST_COUNT = {4: 2**24, 8: 2**31}  # of a binomial by bytes of the float: counts up to here are exact
 
+_APART = 5  # steps of a multinomial from which on two loops are worth compiling
 _SEARCHED = 10.0  # expected successes below which the inverse cdf is searched
 
 
@@ -79,10 +80,22 @@ def multinomial(key: jax.Array, count: jax.Array, chances: jax.Array) -> jax.Arr
     """
     outcomes = chances.shape[0]
     depth = max(1, (outcomes - 1).bit_length())
-    width = 2 ** (depth - 1)
-    mass = jnp.pad(chances, (0, 2 * width - outcomes))
+    mass = jnp.pad(chances, (0, 2**depth - outcomes))
+    counts = count.astype(chances.dtype).reshape(1)
+    early = (
+        depth - 2 if depth >= _APART else 0
+    )  # the last two steps have most nodes, and a width of their own
+    for begin, end in ((0, early), (early, depth)):
+        if end > begin:
+            counts = _split(key, counts, mass, begin, end)
+    return counts[:outcomes]
+
+
+def _split(key, counts, mass, begin, end):
+    """Counts of the 2^end nodes after step `end`, from those of the 2^begin ones before step `begin`."""
+    width = 2 ** (end - 1)
     masses = []  # of the left and right half of each node, for every step, padded to the widest
-    for level in range(depth):
+    for level in range(begin, end):
         halves = mass.reshape(2 ** (level + 1), -1).sum(axis=1).reshape(-1, 2)
         masses.append(jnp.pad(halves, ((0, width - len(halves)), (0, 0))))
 
@@ -93,9 +106,9 @@ def multinomial(key: jax.Array, count: jax.Array, chances: jax.Array) -> jax.Arr
         taken = binomial(jax.random.fold_in(key, level), left[:width], share)
         return jnp.stack([taken, left[:width] - taken], axis=1).ravel(), None
 
-    start = jnp.zeros(2 * width, chances.dtype).at[0].set(count)
-    steps = (jnp.arange(depth, dtype=jnp.int32), jnp.stack(masses))
-    return jax.lax.scan(split, start, steps)[0][:outcomes]
+    start = jnp.pad(counts, (0, 2 * width - counts.shape[0]))
+    steps = (jnp.arange(begin, end, dtype=jnp.int32), jnp.stack(masses))
+    return jax.lax.scan(split, start, steps)[0]
 
 
 @chains_last

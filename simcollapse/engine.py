@@ -60,6 +60,7 @@ def sweep(
     quantiles: tuple[float, ...] = (0.05, 0.25, 0.5, 0.75, 0.95),
     common_noise: bool = False,
     block_size: int | None = None,
+    room: int | None = None,
     memory_bytes: int | None = None,
     devices: list | None = None,
     progress: bool | None = None,
@@ -88,6 +89,8 @@ def sweep(
             `results.QUANTILE_ERROR` for magnitudes from 1e-12 to 1e12, absolute error below 1e-12 under that.
         common_noise: let all cells draw the same random numbers, to compare them on common noise.
         block_size: chains of one block; None for one that fits `memory_bytes` and the processor's cache.
+        room: samples of a round that buffers of rows have room for, where these are more than there are: runs of
+            several sizes share one compiled program if they name the same. It costs memory, and time for few rows.
         memory_bytes: memory that a block may take; None for a quarter of what the device has.
         devices: JAX devices to use; None for all local ones.
         progress: show a progress bar; None to show one on a terminal after two seconds.
@@ -188,6 +191,7 @@ def prepare(
     check_choice("engine", engine, ("sample", "law", "auto"))
     check_choice("record", record, ("chains", "summary"))
     check_quantiles(quantiles)
+    room = None if room is None else check_whole("room", room, 1)
     sampling = chain.Sampling(fixed, rejected, check_whole("max_tries", max_tries, 1, MOST_TRIES))
     workflow = named.as_workflow(workflow)
     named.check_kinds(task, workflow)
@@ -204,7 +208,7 @@ def prepare(
     memory = results.Memory(memory_bytes)
     memory.check_cells(over)
     cells = grid.cells(choices, over)
-    programs = _group(cells, sampling, rounds, engine, record_model and record == "chains")
+    programs = _group(cells, sampling, rounds, engine, record_model and record == "chains", room)
     plan = results.Plan(
         over=over,
         cells=cells,
@@ -292,7 +296,7 @@ def check_quantiles(quantiles) -> None:
     check_value("quantiles", quantiles, "unit")
 
 
-def _group(cells, sampling, rounds, engine, record_model) -> list[blocks.Program]:
+def _group(cells, sampling, rounds, engine, record_model, room) -> list[blocks.Program]:
     """Cells sorted into programs: equal structure, shapes and schedule go together."""
     groups: dict[Any, list[int]] = {}
     parts = []
@@ -331,7 +335,7 @@ def _group(cells, sampling, rounds, engine, record_model) -> list[blocks.Program
         parts.append((leaves, schedule))
         groups.setdefault(signature, []).append(position)
     return [
-        blocks.program(signature, members, [parts[m] for m in members], cells, rounds, record_model)
+        blocks.program(signature, members, [parts[m] for m in members], cells, rounds, record_model, room)
         for signature, members in groups.items()
     ]
 

@@ -15,37 +15,66 @@ import numpy as np
 import threadpoolctl
 
 from simcollapse import keys
-from simcollapse.bench import cases, measure, programs, sweeps, targets
+from simcollapse.bench import cases, figures, generative, grid_cells, measure, programs, sweeps, targets
 from simcollapse.bench.scale import Scale
 
 SCHEMA = 1  # of the dictionary; grows when a key changes its meaning
+SECTIONS = {  # what can be measured alone, and the lists of the report that it fills
+    "regression": ("sample", "law", "block_sizes", "devices"),
+    "mixtures": ("mixture",),
+    "generative": ("generative", "growth"),
+    "figures": ("figures",),
+}
 
 
 def collect(
-    scale: Scale, say: Callable[[str], None] = lambda _: None, save: Callable[[dict], None] = lambda _: None
+    scale: Scale,
+    say: Callable[[str], None] = lambda _: None,
+    save: Callable[[dict], None] = lambda _: None,
+    only: str | None = None,
 ) -> dict[str, Any]:
     """Everything measured at `scale`; `say` is told what comes next, `save` gets what there is after each part.
 
-    The last thing set is `complete`, so that a report that was cut short shows it.
+    `only` names one of `SECTIONS`; None measures all. The last thing set is `complete`, so that a report that was cut
+    short shows it.
     """
     say("warming up")
     jax.random.normal(keys.root(0), dtype=float).block_until_ready()  # starting JAX belongs to no case
-    sample_cases, skipped = cases.grid(scale.dims, scale.ns, True, scale.designs)
-    law_cases, law_skipped = cases.grid(scale.law_dims, scale.law_ns, False, scale.law_designs)
-    skipped += [item for item in law_skipped if item not in skipped]
+    parts, skipped = _parts(scale)
+    wanted = SECTIONS[only] if only else [name for names in SECTIONS.values() for name in names]
     report: dict[str, Any] = {
         "schema": SCHEMA,
         "scale": scale.name,
         "complete": False,
         "setting": setting(),
-        "skipped": skipped,
-        "sample": [],
-        "law": [],
-        "mixture": [],
-        "block_sizes": [],
-        "devices": [],
-    }
-    parts = [
+        "skipped": [item for name in wanted for item in skipped.get(name, [])],
+    } | {name: [] for names in SECTIONS.values() for name in names}
+    for name, words, measured in parts:
+        if name not in wanted:
+            continue
+        say(words)
+        made = measured(scale)
+        report[name] += made if isinstance(made, list) else [made]
+        report["summary"] = grid_cells.summaries(report["generative"])
+        report["targets"] = targets.judged(report)
+        report["memory"] = {
+            "peak_process_bytes": peak_process_bytes(),
+            "peak_device_bytes": programs.peak_device_bytes(),
+        }
+        save(report)
+    report["complete"] = True
+    save(report)
+    return report
+
+
+def _parts(scale: Scale) -> tuple[list[Any], dict[str, list[dict[str, str]]]]:
+    """What is measured, as the list it goes to, words and a function of the scale; and the cases left out, by list."""
+    sample_cases, skipped = cases.grid(scale.dims, scale.ns, True, scale.designs)
+    law_cases, law_skipped = cases.grid(scale.law_dims, scale.law_ns, False, scale.law_designs)
+    left_out = {"sample": skipped, "law": [item for item in law_skipped if item not in skipped]}
+    if len(scale.cells) > 1:
+        left_out["generative"] = generative.grid()[1]
+    parts: list[Any] = [
         ("sample", f"every row drawn: {c.name}", functools.partial(measure.sample_level, c))
         for c in sample_cases
     ]
@@ -57,19 +86,16 @@ def collect(
         for c in scale.mixtures
     ]
     parts += [("block_sizes", "block sizes", sweeps.block_sizes), ("devices", "devices", sweeps.devices)]
-    for name, words, measured in parts:
-        say(words)
-        made = measured(scale)
-        report[name] += made if isinstance(made, list) else [made]
-        report["targets"] = targets.judged(report)
-        report["memory"] = {
-            "peak_process_bytes": peak_process_bytes(),
-            "peak_device_bytes": programs.peak_device_bytes(),
-        }
-        save(report)
-    report["complete"] = True
-    save(report)
-    return report
+    parts += [("generative", c.name, functools.partial(grid_cells.cell, c)) for c in scale.cells]
+    parts += [
+        ("growth", f"{c.name} by rounds", functools.partial(grid_cells.growth, c, lengths))
+        for c, lengths in scale.growths
+    ]
+    parts += [
+        ("figures", f"{name} at scale {size}", lambda _, name=name, size=size: figures.measured(name, size))
+        for name, size in scale.figures
+    ]
+    return parts, left_out
 
 
 def setting() -> dict[str, Any]:

@@ -4,7 +4,9 @@ import dataclasses
 
 import jax
 
+from simcollapse.bench import figures
 from simcollapse.bench.cases import Case
+from simcollapse.bench.generative import GenerativeCase, grid
 from simcollapse.bench.mixtures import MixtureCase
 from simcollapse.bench.timing import LEAST_REPEATS
 
@@ -28,6 +30,11 @@ class Scale:
     repeats: int = LEAST_REPEATS
     block_sizes: tuple[tuple[Case, tuple[int, ...]], ...] = ()  # on CPU; elsewhere `GPU_BLOCKS` times as many
     device_counts: tuple[int, ...] = ()
+    cells: tuple[GenerativeCase, ...] = ()  # of the generative grid
+    cell_s: float = 0.15  # of one run of a program in one of them
+    cell_repeats: int = 3
+    growths: tuple[tuple[GenerativeCase, tuple[int, ...]], ...] = ()  # and the numbers of rounds of each
+    figures: tuple[tuple[str, str], ...] = ()  # by name, and the scale of each
 
     @property
     def swept_blocks(self) -> list[tuple[Case, list[int]]]:
@@ -58,6 +65,12 @@ FULL = Scale(
         (Case("fixed", 100, 1000), (16, 64, 256)),
     ),
     device_counts=(1, 2, 4),
+    cells=tuple(grid()[0]),
+    growths=tuple(
+        (GenerativeCase(task, "accumulate", 10, 100), (25, 50, 100, 200))
+        for task in ("gaussian", "kde", "discrete", "linear_regression")
+    ),
+    figures=tuple((name, "paper") for name in figures.FIGURES),
 )
 QUICK = Scale(
     name="quick",
@@ -70,4 +83,6 @@ QUICK = Scale(
     mixtures=(MixtureCase(10, 1000),),
     run_s=0.05,
     engine_run_s=0.3,
+    cells=(GenerativeCase("gaussian", "accumulate", 3, 100),),
+    cell_s=0.05,
 )

@@ -1,20 +1,13 @@
 """A benchmark's dictionary as tables: on a terminal, and as Markdown for the README."""
 
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Any
 
 import rich.table
 
+from simcollapse.bench import cell_tables
 from simcollapse.bench.targets import fraction_of_limit
-
-
-class Table(NamedTuple):
-    """Cells as text, ready for any renderer."""
-
-    title: str
-    columns: list[str]
-    rows: list[list[str]]
-    note: str = ""
+from simcollapse.bench.text import Table, number, seconds, times
 
 
 def tables(report: dict[str, Any]) -> list[Table]:
@@ -23,6 +16,7 @@ def tables(report: dict[str, Any]) -> list[Table]:
         throughput(report),
         law(report),
         mixture(report),
+        *cell_tables.tables(report),
         precision(report),
         block_sizes(report),
         devices(report),
@@ -39,13 +33,13 @@ def throughput(report) -> Table:
             row["case"],
             _rates(row, "engine"),
             _rates(row, "loop"),
-            _times(row["speedup"]["loop"]),
-            _times(row["speedup"]["loop_gram"]),
-            _times(row["speedup"]["loop_solve"]),
-            _times(row["speedup"]["vectorised"]),
+            times(row["speedup"]["loop"]),
+            times(row["speedup"]["loop_gram"]),
+            times(row["speedup"]["loop_solve"]),
+            times(row["speedup"]["vectorised"]),
             f"{fraction_of_limit(row):.0%}",
-            _seconds(row["compile"]["compile_s"]),
-            _seconds(row["call_s"]),
+            seconds(row["compile"]["compile_s"]),
+            seconds(row["call_s"]),
             str(row["block_size"]),
         ]
         for row in report["sample"]
@@ -81,10 +75,10 @@ def law(report) -> Table:
             row["case"],
             _rates(row, "engine"),
             _rates(row, "sample") if "sample" in row["rates"] else "",
-            _times(row["speedup"]["sample"]) if "sample" in row["speedup"] else "",
-            _times(row["speedup"]["loop"]),
-            _times(row["speedup"]["vectorised"]),
-            _seconds(row["compile"]["compile_s"]),
+            times(row["speedup"]["sample"]) if "sample" in row["speedup"] else "",
+            times(row["speedup"]["loop"]),
+            times(row["speedup"]["vectorised"]),
+            seconds(row["compile"]["compile_s"]),
         ]
         for row in report["law"]
     ]
@@ -107,11 +101,11 @@ def mixture(report) -> Table:
             f"{row['case']}, {'exact in law' if row['engine'] == 'law' else 'every row drawn'}",
             _rates(row, "engine"),
             _rates(row, "loop"),
-            _times(row["speedup"]["loop"]),
-            _times(row["speedup"]["vectorised"]),
+            times(row["speedup"]["loop"]),
+            times(row["speedup"]["vectorised"]),
             f"{fraction_of_limit(row):.0%}" if "limit" in row["speedup"] else "",
-            _times(row["speedup"]["sample"]) if "sample" in row["speedup"] else "",
-            _seconds(row["compile"]["compile_s"]),
+            times(row["speedup"]["sample"]) if "sample" in row["speedup"] else "",
+            seconds(row["compile"]["compile_s"]),
         ]
         for row in report["mixture"]
     ]
@@ -136,8 +130,8 @@ def precision(report) -> Table:
     rows = []
     for row in [*report["sample"], *report["law"]]:
         name = "exact in law" if row["engine"] == "law" else "every row drawn"
-        seconds = [_seconds(row["seconds_to_error"][who]) for who in ("engine", "vectorised", "loop")]
-        rows.append([f"{row['case']}, {name}", f"{row['chains_for_error']:,.0f}", *seconds])
+        taken = [seconds(row["seconds_to_error"][who]) for who in ("engine", "vectorised", "loop")]
+        rows.append([f"{row['case']}, {name}", f"{row['chains_for_error']:,.0f}", *taken])
     return Table(
         "Seconds until the standard error of the last round's mean squared error is 1 % of it",
         ["case", "chains", "simcollapse", "vectorised NumPy", "plain loop"],
@@ -153,8 +147,8 @@ def block_sizes(report) -> Table:
         [
             row["case"],
             f"{row['block_size']}{' (chosen)' if row['chosen'] else ''}",
-            _number(row["rate"]),
-            _seconds(row["compile_s"]),
+            number(row["rate"]),
+            seconds(row["compile_s"]),
             f"{row['block_bytes'] / 2**20:.1f} MiB",
         ]
         for row in report["block_sizes"]
@@ -173,9 +167,7 @@ def devices(report) -> Table:
             rows.append([f"{row['devices']} {kind}", f"failed: {row['error']}", "", ""])
         else:
             same = "yes" if row.get("same_bits") else "no"
-            rows.append(
-                [f"{row['devices']} {kind}", _number(row["rate"]), _times(row.get("speedup", 1)), same]
-            )
+            rows.append([f"{row['devices']} {kind}", number(row["rate"]), times(row.get("speedup", 1)), same])
     note = (
         "Virtual devices share one processor: they show what dispatching costs, not what more devices bring."
     )
@@ -259,19 +251,4 @@ def _line(cells: Iterable[str]) -> str:
 
 def _rates(row, name) -> str:
     rates = row["rates"][name]
-    return f"{_number(rates['rate'])} ({_number(rates['best_rate'])})"
-
-
-def _number(value: float) -> str:
-    """Three significant digits, thousands separated: 12,300 or 1.23 M."""
-    if value >= 1e6:
-        return f"{value / 1e6:.3g} M"
-    return f"{float(f'{value:.3g}'):,.0f}" if value >= 100 else f"{value:.3g}"
-
-
-def _times(value: float) -> str:
-    return f"{value:.0f}×" if value >= 20 else f"{value:.3g}×"
-
-
-def _seconds(value: float) -> str:
-    return f"{value:.2g} s" if value < 10 else f"{value:,.0f} s"
+    return f"{number(rates['rate'])} ({number(rates['best_rate'])})"

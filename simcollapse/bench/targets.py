@@ -11,6 +11,9 @@ LAW_TARGET = 10  # times the sample level, where that was measured (n = 1000)
 MIXTURE_SIZE = (10, 1000)
 MIXTURE_TARGETS = {"sample": 10, "law": 200}  # times the plain loop
 COMPILE_TARGET_S = 10
+GRID_MEAN_TARGET, GRID_WORST_TARGET = 100, 10  # times the plain loop, best engine of each cell
+LINEAR_TARGET = 1.1  # exponent of the rounds under `accumulate`
+GAUSSIAN_FIGURE_S, ALL_FIGURES_S = 60, 900  # at the scale of the paper
 
 
 def judged(report: dict[str, Any]) -> list[dict[str, Any]]:
@@ -22,6 +25,9 @@ def judged(report: dict[str, Any]) -> list[dict[str, Any]]:
         *_law(law),
         *_mixture(mixture),
         *_compile([*sample, *law, *mixture], report["block_sizes"]),
+        *_grid(report.get("generative", []), report.get("summary", [])),
+        *_growth(report.get("growth", [])),
+        *_figures(report.get("figures", [])),
     ]
 
 
@@ -127,6 +133,81 @@ def _compile(rows, blocks) -> Iterator[dict[str, Any]]:
             slowest,
             slowest < COMPILE_TARGET_S,
             "see the compile column of each case",
+        )
+
+
+def _grid(cells, summary) -> Iterator[dict[str, Any]]:
+    for row in summary:
+        if row["workflow"] != "all":
+            continue
+        ours = sorted(
+            (cell for cell in cells if row["task"] in (cell["task"], "all")), key=lambda cell: cell["best"]
+        )
+        name, measured = "all four tasks" if row["task"] == "all" else row["task"], row["geometric_mean"]
+        where = "; ".join(f"{cell['case']} ({cell['best']:.3g})" for cell in ours[:3])
+        reason = f"slowest: {where}"
+        yield _target(
+            "times the plain loop, geometric mean of the grid",
+            name,
+            f">= {GRID_MEAN_TARGET}",
+            measured,
+            measured >= GRID_MEAN_TARGET,
+            reason,
+        )
+        yield _target(
+            "times the plain loop, worst cell of the grid",
+            row["worst_case"],
+            f">= {GRID_WORST_TARGET}",
+            row["worst"],
+            row["worst"] >= GRID_WORST_TARGET,
+            f"{row['below_ten']} of {row['cells']} cells are below; {_cell_costs(ours[0])}",
+        )
+
+
+def _cell_costs(cell) -> str:
+    costs = {name: 1e6 / rate["rate"] for name, rate in cell["rates"].items()}
+    engine = min((name for name in costs if name != "loop"), key=lambda name: costs[name])
+    words = "in law" if engine == "law" else "with every row drawn"
+    return f"there a chain-round takes {costs[engine]:.3g} us {words}, {costs['loop']:.3g} us in the loop"
+
+
+def _growth(rows) -> Iterator[dict[str, Any]]:
+    for row in rows:
+        for engine, measured in row["exponent"].items():
+            if engine != "loop":
+                yield _target(
+                    "exponent of a chain's time in its rounds",
+                    f"{row['case']}, {engine}",
+                    f"<= {LINEAR_TARGET}",
+                    measured,
+                    measured <= LINEAR_TARGET,
+                    "a round's cost grows with the pool",
+                )
+
+
+def _figures(rows) -> Iterator[dict[str, Any]]:
+    whole = [row for row in rows if row["figure_scale"] == "paper" and "error" not in row]
+    for row in whole:
+        if row["figure"] == "kazdan-gaussian":
+            measured = row["wall_s"]
+            yield _target(
+                "seconds of a figure, compiling included",
+                row["figure"],
+                f"< {GAUSSIAN_FIGURE_S}",
+                measured,
+                measured < GAUSSIAN_FIGURE_S,
+                f"it takes {row['cpu_s']:.0f} seconds of processor time",
+            )
+    if whole and len(whole) == len(rows):
+        measured = sum(row["wall_s"] for row in whole)
+        slow = sorted(whole, key=lambda row: -row["wall_s"])[:3]
+        yield _target(
+            "seconds of all figures together",
+            f"{len(whole)} figures",
+            f"< {ALL_FIGURES_S}",
+            measured,
+            measured < ALL_FIGURES_S,
+            "slowest: " + ", ".join(f"{row['figure']} ({row['wall_s']:.0f} s)" for row in slow),
         )
 
 

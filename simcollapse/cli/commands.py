@@ -260,7 +260,9 @@ class Bench:
 
     float64: ClassVar[bool] = False  # speed is stated in JAX's own default
     quick: bool = False
-    """One small case of everything."""
+    """One small case of everything, but no whole figure."""
+    only: Annotated[str | None, tyro.conf.arg(metavar="SECTION")] = None
+    """Measure regression, mixtures, generative or figures alone."""
     json: bool = False
     """Print JSON."""
     out: File = None
@@ -269,7 +271,7 @@ class Bench:
     def run(self) -> int:
         from simcollapse import bench
 
-        return bench.main_run(json=self.json, quick=self.quick, out=self.out)
+        return bench.main_run(json=self.json, quick=self.quick, out=self.out, only=self.only)
 
 
 @dataclasses.dataclass(kw_only=True)

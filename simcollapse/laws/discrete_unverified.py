@@ -9,6 +9,7 @@ from simcollapse.tasks.discrete import Discrete, Model, Sums
 from simcollapse.verifiers.none import NoVerifier
 
 TASK, VERIFIER = Discrete, NoVerifier
+REAL_IS_A_ROUND_OF_TRUTH = True
 
 
 def why_not(task: Discrete, sampling: chain.Sampling, least: int, most: int) -> str | None:

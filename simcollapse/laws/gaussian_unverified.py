@@ -13,6 +13,7 @@ from simcollapse.tasks.gaussian import Gaussian, Model, Moments, Sums
 from simcollapse.verifiers.none import NoVerifier
 
 TASK, VERIFIER = Gaussian, NoVerifier
+REAL_IS_A_ROUND_OF_TRUTH = True
 
 
 def why_not(task: Gaussian, sampling: chain.Sampling, least: int, most: int) -> str | None:

@@ -14,6 +14,7 @@ from simcollapse.tasks.linear_regression import LinearRegression, Model
 from simcollapse.verifiers.none import NoVerifier
 
 TASK, VERIFIER = LinearRegression, NoVerifier
+REAL_IS_A_ROUND_OF_TRUTH = True
 
 
 def why_not(task: LinearRegression, sampling: chain.Sampling, least: int, most: int) -> str | None:

@@ -36,11 +36,12 @@ class AccumulateSubsample:
 
     def choose(self, key, pool: buffers.Pool, wanted, k, limit: int) -> buffers.Seen:
         """The rows that the fit of round k sees, of which `wanted` were generated in it."""
+        count = wanted if self.size is None else jnp.int32(self.size)
         if self.strategy == "uniform":
-            order = buffers.lots(key, pool, limit)
+            order = buffers.lots(key, pool, count, limit)
         else:
             order = self._order(key, pool, k)[: min(limit, pool.born.shape[0])]
-        return buffers.picked(pool, order, wanted if self.size is None else jnp.int32(self.size))
+        return buffers.picked(pool, order, count)
 
     def _order(self, key, pool, k):
         """Places in the order in which their rows are drawn, empty ones last."""

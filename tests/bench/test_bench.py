@@ -12,6 +12,7 @@ import pytest
 
 from simcollapse import bench
 from simcollapse.bench import limit, measure, programs, sweeps, tables, timing
+from simcollapse.bench import report as report_module
 from simcollapse.bench.cases import Case
 from simcollapse.bench.mixtures import MixtureCase
 from simcollapse.bench.scale import Scale
@@ -63,6 +64,15 @@ def test_the_setting_says_where_and_with_what(report):
     assert set(setting["versions"]) == {"simcollapse", "jax", "jaxlib", "numpy", "python"}
     assert report["complete"] is True
     assert report["schema"] == 1
+
+
+def test_a_section_is_measured_alone():
+    nothing = dataclasses.replace(TINY, cells=(), growths=(), figures=())
+    for only in ("generative", "figures"):
+        made = report_module.collect(nothing, only=only)
+        assert made["complete"] and not made["sample"] and not made["mixture"]
+    with pytest.raises(ValueError, match="only must be one of"):
+        bench.main_run(only="figure")
 
 
 def test_no_date_and_no_path_are_written(run):

@@ -20,6 +20,7 @@ DIMS, SIZES = (1, 3, 10, 31, 100), (10, 32, 100, 316, 1000)  # the paper's grid
 QUANTILES = {"low": 0.05, "middle": 0.5, "high": 0.95}
 BUFFER_BYTES = 2**28  # of the rows that one block holds; two blocks run at a time
 LARGEST_BLOCK = 16  # chains; more are no faster
+ROOMS = (100, 1000)  # rows a round up to which cells share a program with room for so many
 AT_ONCE = 2  # programs: compiling one takes a single core, and leaves the other to the next
 
 
@@ -37,10 +38,12 @@ def simulate(
 
     `seed` is the figure's, followed by the place of the cell: cells share no random numbers.
     """
-    size = None  # the engine's own, the same for every n: one program
+    size, room = None, None  # the engine's own, the same for every n: one program
+    if workflow == "accumulate_subsample" or task.needs_rows:
+        room = next((most for most in ROOMS if n <= most), n)
     if workflow == "accumulate_subsample":  # every row is kept
         row_bytes = 8 * (task.dim + 4)
-        size = int(np.clip(BUFFER_BYTES // (n * (rounds + 1) * row_bytes), 1, LARGEST_BLOCK))
+        size = int(np.clip(BUFFER_BYTES // (room * (rounds + 1) * row_bytes), 1, LARGEST_BLOCK))
     return sc.simulate(
         task,
         "none",
@@ -52,6 +55,7 @@ def simulate(
         seed=int(np.random.SeedSequence(seed).generate_state(1)[0]),
         engine="auto",
         block_size=size,
+        room=room,
         progress=False,
     )
 

@@ -1,0 +1,106 @@
+"""Pools that keep their rows: appending, and drawing without replacement."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import simcollapse as sc
+from simcollapse import buffers, keys
+from tests.helpers import assert_proportion
+
+CHAINS = 5000
+
+
+def pool(capacity, count):
+    return buffers.Pool(
+        rows=jnp.zeros((capacity, 2)),
+        born=jnp.zeros(capacity, dtype=jnp.int32),
+        weight=jnp.ones(capacity),
+        count=jnp.int32(count),
+    )
+
+
+def drawn(capacity, count, wanted, limit):
+    chain_keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(keys.root(1), jnp.arange(CHAINS))
+    draw = jax.vmap(lambda key: buffers.lots(key, pool(capacity, count), jnp.int32(wanted), limit))
+    return np.asarray(draw(chain_keys))
+
+
+SLOW = pytest.mark.slow
+
+
+@pytest.mark.parametrize(
+    ("capacity", "count", "wanted", "limit"),
+    [
+        pytest.param(40, 20, 6, 10, marks=SLOW),
+        (60, 20, 10, 10),  # half of them
+        pytest.param(60, 60, 50, 50, marks=SLOW),  # ten are left out
+        pytest.param(9, 5, 7, 7, marks=SLOW),  # all of them
+    ],
+)
+def test_lots_are_different_rows_each_as_likely(capacity, count, wanted, limit):
+    places = drawn(capacity, count, wanted, limit)
+    number = min(wanted, count)
+    taken = places[:, :number]
+    assert places.shape == (CHAINS, min(limit, capacity))
+    assert taken.min() >= 0 and taken.max() < count
+    assert np.all(np.diff(np.sort(taken, axis=1), axis=1) > 0)
+    if number < count:
+        inside = [np.any(taken == place, axis=1) for place in range(count)]
+        pairs = [int(np.sum(inside[i] & inside[i - 1])) for i in range(count)]
+        share = number / count
+        assert_proportion([one.sum() for one in inside], CHAINS, share, resolution=0.08)
+        assert_proportion(pairs, CHAINS, share * (number - 1) / (count - 1), resolution=0.08)
+
+
+@pytest.mark.parametrize(
+    "count",
+    [pytest.param(1, marks=SLOW), pytest.param(7, marks=SLOW), 100_000, pytest.param(2**31 - 1, marks=SLOW)],
+)
+def test_places_are_the_high_half_of_a_product(count):
+    key, capacity = keys.root(3), 2**31 - 1
+    bits = np.asarray(jax.random.bits(keys.root(3), (2000,), "uint32")).astype(object)
+    high, low = bits * count // 2**32, bits * count % 2**32
+    expected = np.where(low >= 2**32 % count, high, capacity).astype(np.int64)
+    np.testing.assert_array_equal(
+        np.asarray(buffers._places(key, jnp.int32(count), 2000, capacity)), expected
+    )
+
+
+def test_appending_is_adding():
+    """To the last place, over a chunk that is longer than what is left."""
+    by_add, by_append = pool(10, 0), pool(10, 0)
+    rng = np.random.default_rng(0)
+    for born, wanted in enumerate((3, 4, 0, 2, 1)):
+        rows = jnp.asarray(rng.standard_normal((4, 2)))
+        weight = 0.5 * (jnp.arange(4) < wanted).astype(float)
+        by_add = buffers.add(by_add, rows, weight, jnp.int32(born))
+        by_append = buffers.append(by_append, rows, weight, jnp.int32(born))
+        count = int(by_add.count)
+        assert int(by_append.count) == count
+        for one, other in zip(by_add[:3], by_append[:3], strict=True):
+            np.testing.assert_array_equal(one[:count], other[:count])
+    assert count == 10
+
+
+def test_a_pool_smaller_than_a_chunk_is_filled():
+    rows = jnp.arange(16.0).reshape(8, 2)
+    made = buffers.append(pool(3, 0), rows, (jnp.arange(8) < 3).astype(float), jnp.int32(1))
+    np.testing.assert_array_equal(made.rows, rows[:3])
+    assert int(made.count) == 3
+
+
+@SLOW
+def test_runs_with_the_same_room_share_a_program_and_their_numbers():
+    """Rows are the same; which are drawn is not, since room decides how many are tossed for."""
+    from simcollapse import blocks
+
+    sizes = {"rounds": 3, "chains": 4, "seed": 2, "record_model": True, "progress": False}
+    task = sc.discrete(outcomes=4)
+    blocks.compiled_block.cache_clear()
+    for n in (5, 8):
+        sc.simulate(task, "none", "accumulate_subsample", n_real=n, n_per_round=n, room=8, **sizes)
+    assert blocks.compiled_block.cache_info().currsize == 1
+    with pytest.raises(ValueError, match="room must be"):
+        sc.simulate(task, "none", "accumulate_subsample", n_real=5, n_per_round=5, room=0, **sizes)
