@@ -17,9 +17,7 @@ from simcollapse import chain, keys, laws, results
 from simcollapse.checks import check_whole
 
 CPU_BLOCK_BYTES = 1.2 * 2**20  # rows of one draw of one block; measured: it should stay in a core's cache
-CPU_POOL_BYTES = (
-    2**24
-)  # of the states of one block; measured: pools of rows should stay in the caches as well
+CPU_POOL_BYTES = 2**24  # of the states of one block: pools of rows should not leave the caches altogether
 GPU_BLOCK_SHARE = 0.1  # of the device's memory
 ROW_COPIES = 4  # of the rows of a draw that are alive at once: covariates, responses, masks, products
 LEAST_BLOCKS = 8  # a small experiment is still cut in so many, so that several devices have work

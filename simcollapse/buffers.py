@@ -125,9 +125,8 @@ def lots(key: jax.Array, pool: Pool, wanted: jax.Array, limit: int) -> jax.Array
     limit = min(limit, capacity)
     need = jnp.minimum(jnp.minimum(pool.count, wanted), limit)
     few = jnp.minimum(need, pool.count - need)
-    size = (
-        limit + limit // 2 + 3 * int(limit**0.5) + 16
-    )  # enough for half of the pool, but for a chance in millions
+    # enough for half of the pool, but for a chance in millions
+    size = limit + limit // 2 + 3 * int(limit**0.5) + 16
     number = jnp.arange(size, dtype=jnp.int32)
     empty = jnp.minimum(pool.count + jnp.arange(limit, dtype=jnp.int32), capacity - 1)
 

@@ -172,7 +172,7 @@ class Loop(NamedTuple):
     ranked: int  # rows of the largest round, where the verifier ranks them; else 0
     record_model: bool
     most_real: int | None = (
-        None  # rows of round 0, of which its fit sees the places in a buffer; None for all places
+        None  # rows of round 0, whose fit sees so many places of a buffer; None for all places
     )
 
 

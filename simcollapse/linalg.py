@@ -16,7 +16,7 @@ def products(columns: jax.Array, others: jax.Array, weight: jax.Array) -> tuple[
     """Weighted sums of x x', (D, D), and of x z', (D, E), over N: x in `columns` (D, N), z in `others` (E, N).
 
     Weights (N,) are not negative. The root of the weight goes into both factors, so that a product needs one table,
-    which is written once: measured at D = 10 and N = 100 that takes a third less time than weighting one factor.
+    which is written once: less time than weighting one factor (16.7 to 13.7 ns a row at D = 10, N = 100).
     """
     table = jnp.concatenate([columns, others]) * jnp.sqrt(weight)[None]
     both = jnp.matmul(table, table.T, precision=jax.lax.Precision.HIGHEST)  # a GPU would round the factors
