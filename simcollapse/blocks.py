@@ -232,7 +232,7 @@ def block_size(program, chains, asked, memory, device) -> int:
     total = len(program.cells) * chains
     if device.platform == "cpu":
         size = int(CPU_BLOCK_BYTES / (row_bytes if program.loop_static.law is None else kept_bytes))
-        size = min(size, CPU_POOL_BYTES // results.num_bytes(state))
+        size = min(size, CPU_POOL_BYTES // results.num_bytes(one_chain_shapes(program)[0]))
     else:
         size = int(GPU_BLOCK_SHARE * limit / per_chain)
     size = min(size, -(-total // LEAST_BLOCKS), limit // per_chain, 2**16)
