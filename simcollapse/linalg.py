@@ -4,6 +4,8 @@ No LAPACK: batched LAPACK calls hang for ever on CPU when two programs share XLA
 jax 0.10.2 with two cores at D = 100), and they are slow for small D on GPU.
 """
 
+import math
+
 import jax
 import jax.numpy as jnp
 
@@ -105,3 +107,20 @@ def solve_lower(lower: jax.Array, right: jax.Array) -> jax.Array:
         return found.at[i].set(row)
 
     return jax.lax.fori_loop(0, lower.shape[0], substitute, jnp.zeros_like(right))
+
+
+def nuclear_norm(matrix: jax.Array) -> jax.Array:
+    """Sum of the singular values of `matrix` (D, D), to D eps times the largest of them; zero for a zero matrix.
+
+    trace(U' M) with U the polar factor, by the iteration U <- 3/2 U - 1/2 U U' U (Newton and Schulz) from M over its
+    length: every singular value tends to 1, and grows by half in each step as long as it is small. Singular matrices
+    need no care: what has not grown by then adds less than eps.
+    """
+    length = jnp.sqrt(jnp.sum(matrix**2))
+    start = matrix / jnp.where(length > 0, length, 1.0)
+    steps = int(-math.log(jnp.finfo(matrix.dtype).eps) / math.log(1.5)) + 4  # from eps to 1, and to convergence
+
+    def grow(_, polar):
+        return 1.5 * polar - 0.5 * polar @ (polar.T @ polar)
+
+    return jnp.sum(jax.lax.fori_loop(0, steps, grow, start) * matrix)

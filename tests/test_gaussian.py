@@ -151,7 +151,7 @@ def test_correct_rows_are_typical_ones():
         (
             lambda: run(sc.gaussian(2), sc.accumulate_subsample(1)),
             ValueError,
-            "workflow.size must be >= 2 to fit a covariance, got 1",
+            "workflow.size must be >= 2 rows to fit a covariance, got 1",
         ),
         (
             lambda: sc.simulate(sc.gaussian(2), sc.knowledge_ball([0.0, 0.0], radius=1), "replace", n_real=9,

@@ -17,6 +17,7 @@ from simcollapse.linalg import BLOCK as WRITTEN_OUT
 
 FEW = 3  # covariates up to which products written out are faster than small matrix products
 CHUNK = 100  # rows of one draw, a constant so that a chain's numbers depend on no other size
+MOST_SAMPLES = min(2**31 - 1, keys.CHUNKS * CHUNK)  # rows of a round: counts are 32-bit integers
 
 
 @jax.tree_util.register_dataclass

@@ -16,7 +16,7 @@ from simcollapse.checks import (
     as_numbers,
     check_choice,
     check_fields,
-    check_most,
+    check_rounds,
     check_shape,
     check_value,
     check_whole,
@@ -276,23 +276,14 @@ class LinearRegression:
         least = self.dim + 1
         if isinstance(self.design, Orthogonal):
             least = 2 if self.estimate_noise else 1
-        sizes = [("n_real", n_real)] + [("n_per_round", int(n)) for n in np.unique(n_per_round)]
-        for name, size in sizes if alone and rows is None else sizes[:1]:
-            if size < least:
-                raise ValueError(f"{name} must be >= {least} to fit {self.dim} coefficients, got {size}")
-        if rows is not None and rows < least * self.rows_per_sample:
-            raise ValueError(
-                f"workflow.size must be >= {least * self.rows_per_sample} rows to fit {self.dim} coefficients, "
-                f"got {rows}"
-            )
-        for name, size in sizes:
-            check_most(name, size, self)
+        check_rounds(self, n_real, n_per_round, alone, rows, least, f"fit {self.dim} coefficients")
         if isinstance(self.design, Fixed):
-            rows = self.design.chunk_rows
-            for name, size in sizes if self.real_rows is None else sizes[1:]:
-                if size % rows:
+            whole = self.design.chunk_rows
+            later = [("n_per_round", int(n)) for n in np.unique(n_per_round)]
+            for name, size in ([("n_real", n_real)] if self.real_rows is None else []) + later:
+                if size % whole:
                     raise ValueError(
-                        f"{name} must be a multiple of the fixed design's {rows} rows, got {size}"
+                        f"{name} must be a multiple of the fixed design's {whole} rows, got {size}"
                     )
 
 
