@@ -118,7 +118,9 @@ def nuclear_norm(matrix: jax.Array) -> jax.Array:
     """
     length = jnp.sqrt(jnp.sum(matrix**2))
     start = matrix / jnp.where(length > 0, length, 1.0)
-    steps = int(-math.log(jnp.finfo(matrix.dtype).eps) / math.log(1.5)) + 4  # from eps to 1, and to convergence
+    steps = (
+        int(-math.log(jnp.finfo(matrix.dtype).eps) / math.log(1.5)) + 4
+    )  # from eps to 1, and to convergence
 
     def grow(_, polar):
         return 1.5 * polar - 0.5 * polar @ (polar.T @ polar)

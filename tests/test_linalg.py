@@ -2,7 +2,7 @@ import jax
 import numpy as np
 import pytest
 
-from simcollapse.linalg import BLOCK, solve_positive
+from simcollapse.linalg import BLOCK, nuclear_norm, solve_positive
 
 
 def _systems(dim, count=5):
@@ -43,3 +43,13 @@ def test_diagonal_system():
     np.testing.assert_array_equal(solution, [0.5, 0.25])
     assert definite
     assert not solve_positive(np.array([2.0, 0.0]), np.array([1.0, 1.0]))[1]
+
+
+@pytest.mark.parametrize("rank", [0, 1, 6])
+def test_nuclear_norm_of_any_rank(rank):
+    random = np.random.default_rng(rank)
+    matrix = random.normal(size=(6, rank)) @ np.diag(10.0 ** -np.arange(rank)) @ random.normal(size=(rank, 6))
+    expected = np.linalg.svd(matrix, compute_uv=False).sum()
+    np.testing.assert_allclose(jax.jit(nuclear_norm)(matrix), expected, rtol=1e-13)
+    with jax.enable_x64(False):
+        np.testing.assert_allclose(nuclear_norm(matrix.astype(np.float32)), expected, rtol=3e-6)
