@@ -197,6 +197,8 @@ def compare(data: xr.Dataset) -> list[Claim]:
             f"cells with less than half of replace's rise after {rounds} rounds",
             _less(rise["accumulate"], rise["replace"], 0.5),
             last,
+        )._replace(
+            qualifier="bounded only if Σ h²_k/k is finite; at constant h the density spreads as h² log k"
         ),
         _growth(
             last,
@@ -226,7 +228,7 @@ def compare(data: xr.Dataset) -> list[Claim]:
             "the same",
             _between(rise),
             0.5,
-        ),
+        )._replace(qualifier="no plateau at constant h: h² log k, as under accumulate"),
         _growth(
             last, "accumulate_subsample", "… and is no plateau for this task: it spreads as h² log k too"
         ),

@@ -155,6 +155,8 @@ def compare(data: xr.Dataset) -> list[Claim]:
             _vertex(data.sel(share=0.5, method="nearest")),
             float(GOLDEN),
             PLACE,
+        )._replace(
+            qualifier="exact for a mean and mixed labels; weighted rows need more by order d/n, a variance by 1/n"
         )
     ]
     for share in (float(s) for s in data["share"] if abs(float(s) - 0.5) > 1e-6):
