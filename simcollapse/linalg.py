@@ -94,6 +94,45 @@ def cholesky(matrix: jax.Array) -> jax.Array:
     return jax.lax.fori_loop(0, dim, eliminate, jnp.zeros_like(matrix))
 
 
+def rank_factor(matrix: jax.Array) -> jax.Array:
+    """L (D, D) with L L' = `matrix`, symmetric positive semidefinite of rank R, in its first R columns; others zero.
+
+    Cholesky elimination with the largest pivot first, down to D eps times the largest diagonal entry.
+    """
+    dim = matrix.shape[0]
+    floor = dim * jnp.finfo(matrix.dtype).eps * jnp.max(jnp.diagonal(matrix))
+
+    def unfinished(carry):
+        step, _, left = carry
+        return (step < dim) & (jnp.max(left) > floor)
+
+    def eliminate(carry):
+        step, lower, left = carry
+        at = jnp.argmax(left)
+        pivot = jnp.maximum(left[at], floor)
+        column = (matrix[:, at] - lower @ lower[at]) / jnp.sqrt(jnp.where(pivot > 0, pivot, 1.0))
+        taken = jnp.arange(dim) == at
+        column = jnp.where(taken, jnp.sqrt(pivot), jnp.where(left > -jnp.inf, column, 0.0))
+        left = jnp.where(taken, -jnp.inf, left - column**2)
+        return step + 1, lower.at[:, step].set(column), left
+
+    start = jnp.int32(0), jnp.zeros_like(matrix), jnp.diagonal(matrix)
+    return jax.lax.while_loop(unfinished, eliminate, start)[1]
+
+
+def least_norm(matrix: jax.Array, right: jax.Array, start: jax.Array) -> jax.Array:
+    """`matrix`^+ right + matrix^+ matrix start, all of D and `matrix` symmetric positive semidefinite.
+
+    With L L' = `matrix` of full column rank, matrix^+ = L (L'L)^-2 L' and matrix^+ matrix = L (L'L)^-1 L'.
+    """
+    lower = rank_factor(matrix)
+    inner = lower.T @ lower
+    inner = inner + jnp.diag((jnp.diagonal(inner) == 0).astype(inner.dtype))  # columns that are not there
+    once, _ = solve_positive(inner, jnp.stack([lower.T @ right, lower.T @ start], axis=1))
+    twice, _ = solve_positive(inner, once[:, 0])
+    return lower @ (twice + once[:, 1])
+
+
 def solve_lower(lower: jax.Array, right: jax.Array) -> jax.Array:
     """Solution of `lower @ x = right`, (D, D) lower triangular and (D, R), by forward substitution.
 
