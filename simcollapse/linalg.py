@@ -99,6 +99,7 @@ def rank_factor(matrix: jax.Array) -> jax.Array:
 
     Cholesky elimination with the largest pivot first, down to D eps times the largest diagonal entry.
     """
+    matrix = jnp.asarray(matrix)
     dim = matrix.shape[0]
     floor = dim * jnp.finfo(matrix.dtype).eps * jnp.max(jnp.diagonal(matrix))
 

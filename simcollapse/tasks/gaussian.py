@@ -52,7 +52,7 @@ class Model(NamedTuple):
     mean: jax.Array  # (D,)
     factor: jax.Array  # (D, D), lower triangular, root of the mean square of its rows' lengths 1
     log_scale: jax.Array  # ()
-    log_det: jax.Array  # (), of L L'; minus infinity where it is singular
+    log_det: jax.Array  # (), of L L'; NaN where it is singular
     inverse: jax.Array  # (D, D), inverse of L divided by exp(inverse_log_scale); zeros where L is singular
     inverse_log_scale: jax.Array  # ()
 
@@ -122,7 +122,7 @@ class Gaussian:
     most_samples = MOST_SAMPLES
     rows_per_sample = 1
     prescribed = False
-    undefined = ("log_det", "log_mahalanobis")  # of a singular covariance
+    undefined = ("log_det", "log_mahalanobis", "model_log_det")  # of a singular covariance
 
     @property
     def descriptions(self) -> dict[str, str]:
@@ -233,7 +233,7 @@ class Gaussian:
             mean=model.mean + jnp.exp(model.log_scale) * (model.factor @ shift),
             factor=factor,
             log_scale=model.log_scale + change,
-            log_det=jnp.where(regular, model.log_det + 2 * growth, -jnp.inf),
+            log_det=jnp.where(regular, model.log_det + 2 * growth, jnp.nan),
             inverse=jnp.where(regular, inverse, 0.0),
             inverse_log_scale=jnp.where(regular, model.inverse_log_scale + inverse_change, 0.0),
         )
@@ -255,7 +255,7 @@ class Gaussian:
             "squared_error": jnp.sum(error**2),
             "trace": jnp.exp(log_trace),
             "log_trace": log_trace,
-            "log_det": jnp.where(regular, model.log_det, jnp.nan),
+            "log_det": model.log_det,
             "log_mahalanobis": jnp.where(
                 regular, 2 * model.inverse_log_scale + jnp.log(jnp.where(regular, distance, 1.0)), jnp.nan
             ),
