@@ -41,7 +41,7 @@ class Config:
 
 
 SCALES = {
-    "quick": Config(chains=96, rounds=20, tasks=("regression", "gaussian"), block_size=48),
+    "quick": Config(chains=96, rounds=20, tasks=("regression",), block_size=48),
     "small": Config(chains=200, rounds=50),
     "paper": Config(chains=400),
 }
