@@ -94,11 +94,11 @@ def test_a_collapse_is_followed_below_the_smallest_number(engine, x64):
     assert (result.trace.values[:, -1] == 0).all()  # which is why there is a logarithm beside it
 
 
-def test_wasserstein_distance_is_that_of_the_definition_and_exact_in_one_dimension():
-    """Also for singular covariances; in one dimension its mean has a closed form, light-tailed for divisor n."""
+def test_wasserstein_distance_is_that_of_the_definition():
+    """Also for singular covariances. (Its mean in one dimension: the theorem `replaced-gaussian-distance`.)"""
     covariance = np.array([[2.0, 0.6, 0.0], [0.6, 1.0, 0.3], [0.0, 0.3, 0.5]])
     task = sc.gaussian([3.0, -1.0, 0.0], covariance=covariance, wasserstein=True)
-    found = run(task, engine="law", n=3, chains=3, record_model=True)
+    found = run(task, engine="law", n=3, rounds=2, chains=3, record_model=True)
     root = np.linalg.cholesky(covariance)
     factor = np.exp(found.model_log_scale.values)[..., None, None] * found.model_factor.values
     fitted = root @ factor @ np.swapaxes(root @ factor, -1, -2)
@@ -108,9 +108,6 @@ def test_wasserstein_distance_is_that_of_the_definition_and_exact_in_one_dimensi
         expected = found.squared_error.values[place] + np.trace(covariance + fitted[place]) - 2 * shared
         # 1e-7: a zero eigenvalue found by LAPACK as 1e-16 has a root of 1e-8
         np.testing.assert_allclose(found.wasserstein.values[place], expected, rtol=1e-7)
-    line = run(sc.gaussian(1, wasserstein=True), engine="law")
-    expected = gaussian_replace.wasserstein_exact(sigma=1.0, n_real=12, n_per_round=12, rounds=ROUNDS)
-    assert_mean(line.wasserstein.values, expected, resolution=0.2)
 
 
 @pytest.mark.slow
