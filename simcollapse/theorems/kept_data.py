@@ -86,7 +86,8 @@ def _typical_kept(planted):
             exact = closed.gaussian_replace.mean_log_det_exact(dim=1, **sizes)
         yield equal_means(divisor, found.log_det, exact)
     long = closed.gaussian_accumulate.mean_log_variance_exact(n_real=8, n_per_round=12, rounds=4000)
-    yield within("it settles", long[2000] - long[4000], 1 / (12 * 2000))
+    # a round takes 2/(n k^2) off, half of it the mean's and half the spread's: all later ones less than 2/(n k)
+    yield within("it settles", long[2000] - long[4000], 2 / (12 * 2000))
 
 
 TYPICAL_KEPT = Theorem(

@@ -189,8 +189,8 @@ def test_mean_log_variance(covariance):
     assert np.all(path < np.log(ratio))
     divisor = 10 if covariance == "mle" else 9
     assert path[0] == pytest.approx(digamma(4.5) + np.log(2 / divisor), rel=1e-14)
-    # each later round takes about 1/(n k^2), so what is to come after round 400 is below 1/(400 n)
-    assert 0 < path[200] - path[400] < 1 / (200 * 10)
+    # a later round takes 2/(n k^2) off, half of it the mean's and half the spread's: all of them less than 2/(n k)
+    assert 0 < path[200] - path[400] < 2 / (200 * 10)
 
 
 def test_wasserstein_first_order():
