@@ -322,13 +322,11 @@ def _panel(axis: Axes, data: xr.Dataset, workflow: str) -> None:
     for i, color in enumerate(panels.shades(workflow, data.sizes["n"])):
         one = data.isel(n=i)
         axis.plot(one["round"], one["error_theory"], color=color, linewidth=1.3, zorder=2.5)
-        if workflow == "accumulate_subsample":
+        if workflow == "accumulate_subsample" and one["spanned"]:
             axis.plot(one["round"], one["error_first_order"], color=color, **panels.DASHED)
         panels.means(axis, at, one.isel(round=at), "error", color)
     axis.set_yscale("log")
     short = [int(n) for n, spanned in zip(data["n"], data["spanned"], strict=True) if not spanned]
     if short:
         words = f"least norm: n = {', '.join(map(str, short))}"
-        axis.annotate(
-            words, (0.98, 0.98), xycoords="axes fraction", ha="right", va="top", fontsize=8.0, color="#555555"
-        )
+        axis.annotate(words, (0.03, 0.98), xycoords="axes fraction", va="top", fontsize=8.0, color="#555555")

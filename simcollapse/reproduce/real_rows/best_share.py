@@ -85,8 +85,8 @@ def compute(config: Config) -> xr.Dataset:
     data.attrs.update(
         title="a law for the best share of generated rows",
         heading=f"n real rows, and generated ones of share s of all; the generator was fitted to {GENERATOR} real rows "
-        "of its own\npoints: best share of the parabola in s through the simulated losses, two standard errors; "
-        "black: exact, G/(2n); coloured: power law fitted to the points",
+        "of its own\npoints: best share, from a parabola in s through the simulated losses, with two standard errors\n"
+        "black: exact, G/(2n); dotted: power law fitted to the points",
         config=json.dumps(dataclasses.asdict(config)),
         note="Only n with a best share inside the simulated ones enter the fitted law. A density estimate's generator "
         f"smooths the data (bandwidth {BANDWIDTH:g}) and its rows smooth the estimate once more, so they are worth "
