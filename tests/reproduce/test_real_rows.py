@@ -28,7 +28,7 @@ TINY = {
     golden_ratio: golden_ratio.Config(chains=1_500),
     strategies: strategies.Config(chains=1_000, rounds=20),
     best_share: best_share.Config(
-        chains=4_000, kde_chains=40, n_real=(30, 60, 120), shares=(0.0, 0.1, 0.3, 0.6)
+        chains=4_000, kde_chains=0, n_real=(30, 60, 120), shares=(0.0, 0.1, 0.3, 0.6)
     ),
     equal_cost: equal_cost.Config(chains=2_000, rounds=30),
 }
