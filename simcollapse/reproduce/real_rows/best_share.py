@@ -204,7 +204,7 @@ def draw(data: xr.Dataset) -> Figure:
     left.plot(n, data["best_theory"], **style.THEORY, label="G/(2n)")
     shift = np.exp(np.linspace(-0.04, 0.04, data.sizes["task"]))
     middle = data.sizes["n_real"] // 2
-    for i, (color, marker) in enumerate(zip(curves.COLORS, "so^D", strict=False)):
+    for i, (color, marker) in enumerate(zip(curves.COLORS, "so^D"[: data.sizes["task"]], strict=False)):
         one = data.isel(task=i)
         there = (one["best"] > 2 * one["best_se"]) & (one["best"] < 1)
         words = f"{one['task'].item()}: ({float(one['factor']):.2f} ± {2 * float(one['factor_se']):.2f}) "
