@@ -9,152 +9,47 @@ print(result.squared_error.mean("chain"))
 """
 
 import importlib
+import importlib.util
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from simcollapse.auditing import audit
-    from simcollapse.engine import simulate, sweep
-    from simcollapse.results import frozen
-    from simcollapse.schedules import geometric_growth, linear_growth
-    from simcollapse.tasks import (
-        Discrete,
-        Gaussian,
-        GaussianMixture,
-        Kde,
-        LinearRegression,
-        discrete,
-        fitted,
-        flips,
-        fresh_linear_labels,
-        gaussian,
-        gaussian_mixture,
-        half_space,
-        kde,
-        linear_labels,
-        linear_regression,
-    )
-    from simcollapse.verifiers import (
-        bernoulli,
-        confidence,
-        discriminator,
-        fresh_linear,
-        from_function,
-        knowledge_ball,
-        likelihood,
-        linear,
-        none,
-        oracle,
-        random,
-        region,
-    )
-    from simcollapse.workflows import (
-        accumulate,
-        accumulate_subsample,
-        contaminated,
-        delete_real,
-        fresh_real,
-        replace,
-        sliding_window,
-    )
-
-__all__ = [
-    "Discrete",
-    "Gaussian",
-    "GaussianMixture",
-    "Kde",
-    "LinearRegression",
-    "accumulate",
-    "accumulate_subsample",
-    "audit",
-    "bernoulli",
-    "confidence",
-    "contaminated",
-    "delete_real",
-    "discrete",
-    "discriminator",
-    "fitted",
-    "flips",
-    "fresh_linear",
-    "fresh_linear_labels",
-    "fresh_real",
-    "from_function",
-    "frozen",
-    "gaussian",
-    "gaussian_mixture",
-    "geometric_growth",
-    "half_space",
-    "kde",
-    "knowledge_ball",
-    "likelihood",
-    "linear",
-    "linear_growth",
-    "linear_labels",
-    "linear_regression",
-    "none",
-    "oracle",
-    "random",
-    "region",
-    "replace",
-    "simulate",
-    "sliding_window",
-    "sweep",
-]
+    from simcollapse.auditing import audit as audit
+    from simcollapse.engine import simulate as simulate
+    from simcollapse.engine import sweep as sweep
+    from simcollapse.results import frozen as frozen
+    from simcollapse.schedules import geometric_growth as geometric_growth
+    from simcollapse.schedules import linear_growth as linear_growth
+    from simcollapse.tasks import *  # noqa: F403
+    from simcollapse.verifiers import *  # noqa: F403
+    from simcollapse.workflows import *  # noqa: F403
 
 # Imported at first use, so that the command line can print its help, and set up JAX, before JAX is imported.
 _HOME = {
-    "simcollapse.auditing": ("audit",),
-    "simcollapse.engine": ("simulate", "sweep"),
-    "simcollapse.results": ("frozen",),
-    "simcollapse.schedules": ("geometric_growth", "linear_growth"),
-    "simcollapse.tasks": (
-        "Discrete",
-        "Gaussian",
-        "GaussianMixture",
-        "Kde",
-        "LinearRegression",
-        "discrete",
-        "fitted",
-        "flips",
-        "fresh_linear_labels",
-        "gaussian",
-        "gaussian_mixture",
-        "half_space",
-        "kde",
-        "linear_labels",
-        "linear_regression",
-    ),
-    "simcollapse.verifiers": (
-        "bernoulli",
-        "confidence",
-        "discriminator",
-        "fresh_linear",
-        "from_function",
-        "knowledge_ball",
-        "likelihood",
-        "linear",
-        "none",
-        "oracle",
-        "random",
-        "region",
-    ),
-    "simcollapse.workflows": (
-        "accumulate",
-        "accumulate_subsample",
-        "contaminated",
-        "delete_real",
-        "fresh_real",
-        "replace",
-        "sliding_window",
-    ),
+    "audit": "simcollapse.auditing",
+    "frozen": "simcollapse.results",
+    "geometric_growth": "simcollapse.schedules",
+    "linear_growth": "simcollapse.schedules",
+    "simulate": "simcollapse.engine",
+    "sweep": "simcollapse.engine",
 }
+_CHOICES = (
+    "simcollapse.tasks",
+    "simcollapse.verifiers",
+    "simcollapse.workflows",
+)  # all that they list is here too
 
 
 def __getattr__(name: str):
-    for module, names in _HOME.items():
-        if name in names:
-            return getattr(importlib.import_module(module), name)
+    if name in _HOME:
+        return getattr(importlib.import_module(_HOME[name]), name)
+    # `from simcollapse import chain` asks for an attribute first, and a module needs no search
+    if not name.startswith("_") and importlib.util.find_spec(f"{__name__}.{name}") is None:
+        for package in map(importlib.import_module, _CHOICES):
+            if name in package.__all__ and not name.isupper():
+                return getattr(package, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    listed = [name for package in map(importlib.import_module, _CHOICES) for name in package.__all__]
+    return sorted({*globals(), *_HOME, *(name for name in listed if not name.isupper())})

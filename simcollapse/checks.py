@@ -133,6 +133,25 @@ def check_most(name: str, samples: Any, task: Any) -> None:
         )
 
 
+def check_rounds(
+    task: Any, n_real: int, n_per_round: Any, alone: bool, rows: int | None, least: int, to: str
+) -> None:
+    """Raise ValueError unless `task` can draw every round, and fit it, which takes `least` samples.
+
+    `to` says what they are needed for, such as "fit a covariance". Of the fits, those that see one round's samples are
+    checked: round 0's, the later ones where they see no more (`alone`), or the `rows` that a workflow draws.
+    """
+    sizes = [("n_real", n_real)] + [("n_per_round", int(n)) for n in np.unique(n_per_round)]
+    for name, size in sizes if alone and rows is None else sizes[:1]:
+        if size < least:
+            raise ValueError(f"{name} must be >= {least} to {to}, got {size}")
+    least_rows = least * task.rows_per_sample
+    if rows is not None and rows < least_rows:
+        raise ValueError(f"workflow.size must be >= {least_rows} rows to {to}, got {rows}")
+    for name, size in sizes:
+        check_most(name, size, task)
+
+
 def check_choice(name: str, value: Any, known: Iterable[str]) -> None:
     """Raise ValueError, naming the nearest known word, unless `value` is one of `known`."""
     known = list(known)

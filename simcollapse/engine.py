@@ -221,7 +221,7 @@ def prepare(
         engine={p.loop_static.law is not None for p in programs},
         words=_descriptions(cells),
         model_dims=getattr(task, "model_dims", {}),
-        undefined=getattr(task, "undefined", ()),
+        undefined=_undefined(cells),
     )
     devices = _devices(devices)
     sizes = [blocks.block_size(p, chains, block_size, memory, devices[0]) for p in programs]
@@ -349,6 +349,11 @@ def _descriptions(cells) -> dict[str, str]:
         for choice in ("verifier", "task"):
             words |= getattr(cell.choices[choice], "descriptions", {})
     return words
+
+
+def _undefined(cells) -> tuple[str, ...]:
+    """Metrics that may have no value in some cell."""
+    return tuple(sorted({name for cell in cells for name in getattr(cell.choices["task"], "undefined", ())}))
 
 
 def _law(task, verifier, workflow, how, sizes, engine):

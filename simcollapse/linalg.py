@@ -4,6 +4,8 @@ No LAPACK: batched LAPACK calls hang for ever on CPU when two programs share XLA
 jax 0.10.2 with two cores at D = 100), and they are slow for small D on GPU.
 """
 
+import math
+
 import jax
 import jax.numpy as jnp
 
@@ -107,6 +109,46 @@ def cholesky(matrix: jax.Array) -> jax.Array:
     return jax.lax.fori_loop(0, dim, eliminate, jnp.zeros_like(matrix))
 
 
+def rank_factor(matrix: jax.Array) -> jax.Array:
+    """L (D, D) with L L' = `matrix`, symmetric positive semidefinite of rank R, in its first R columns; others zero.
+
+    Cholesky elimination with the largest pivot first, down to D eps times the largest diagonal entry.
+    """
+    matrix = jnp.asarray(matrix)
+    dim = matrix.shape[0]
+    floor = dim * jnp.finfo(matrix.dtype).eps * jnp.max(jnp.diagonal(matrix))
+
+    def unfinished(carry):
+        step, _, left = carry
+        return (step < dim) & (jnp.max(left) > floor)
+
+    def eliminate(carry):
+        step, lower, left = carry
+        at = jnp.argmax(left)
+        pivot = jnp.maximum(left[at], floor)
+        column = (matrix[:, at] - lower @ lower[at]) / jnp.sqrt(jnp.where(pivot > 0, pivot, 1.0))
+        taken = jnp.arange(dim) == at
+        column = jnp.where(taken, jnp.sqrt(pivot), jnp.where(left > -jnp.inf, column, 0.0))
+        left = jnp.where(taken, -jnp.inf, left - column**2)
+        return step + 1, lower.at[:, step].set(column), left
+
+    start = jnp.int32(0), jnp.zeros_like(matrix), jnp.diagonal(matrix)
+    return jax.lax.while_loop(unfinished, eliminate, start)[1]
+
+
+def least_norm(matrix: jax.Array, right: jax.Array, start: jax.Array) -> jax.Array:
+    """`matrix`^+ right + matrix^+ matrix start, all of D and `matrix` symmetric positive semidefinite.
+
+    With L L' = `matrix` of full column rank, matrix^+ = L (L'L)^-2 L' and matrix^+ matrix = L (L'L)^-1 L'.
+    """
+    lower = rank_factor(matrix)
+    inner = lower.T @ lower
+    inner = inner + jnp.diag((jnp.diagonal(inner) == 0).astype(inner.dtype))  # columns that are not there
+    once, _ = solve_positive(inner, jnp.stack([lower.T @ right, lower.T @ start], axis=1))
+    twice, _ = solve_positive(inner, once[:, 0])
+    return lower @ (twice + once[:, 1])
+
+
 def solve_lower(lower: jax.Array, right: jax.Array) -> jax.Array:
     """Solution of `lower @ x = right`, (D, D) lower triangular and (D, R), by forward substitution.
 
@@ -120,3 +162,22 @@ def solve_lower(lower: jax.Array, right: jax.Array) -> jax.Array:
         return found.at[i].set(row)
 
     return jax.lax.fori_loop(0, lower.shape[0], substitute, jnp.zeros_like(right))
+
+
+def nuclear_norm(matrix: jax.Array) -> jax.Array:
+    """Sum of the singular values of `matrix` (D, D), to D eps times the largest of them; zero for a zero matrix.
+
+    trace(U' M) with U the polar factor, by the iteration U <- 3/2 U - 1/2 U U' U (Newton and Schulz) from M over its
+    length: every singular value tends to 1, and grows by half in each step as long as it is small. Singular matrices
+    need no care: what has not grown by then adds less than eps.
+    """
+    length = jnp.sqrt(jnp.sum(matrix**2))
+    start = matrix / jnp.where(length > 0, length, 1.0)
+    steps = (
+        int(-math.log(jnp.finfo(matrix.dtype).eps) / math.log(1.5)) + 4
+    )  # from eps to 1, and to convergence
+
+    def grow(_, polar):
+        return 1.5 * polar - 0.5 * polar @ (polar.T @ polar)
+
+    return jnp.sum(jax.lax.fori_loop(0, steps, grow, start) * matrix)

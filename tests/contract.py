@@ -30,7 +30,7 @@ TASKS |= {
     ),
     "half space": sc.half_space(2, generator=sc.linear_labels(angle=0.4), learner="averaging"),
     "retrained": sc.gaussian_mixture([1.0, 1.0], generator=sc.fitted(), learner="logistic", penalty=0.1),
-    "gaussian fit": sc.gaussian([1.0, -1.0], covariance=[[2.0, 0.5], [0.5, 1.0]]),
+    "gaussian fit": sc.gaussian([1.0, -1.0], covariance=[[2.0, 0.5], [0.5, 1.0]], wasserstein=True),
     "discrete": sc.discrete(outcomes=30, zipf=0.5),
     "kde": sc.kde("moons", bandwidth="scott", test=50),
     "fresh rules": sc.half_space([1.0, 2.0], generator=sc.fresh_linear_labels(0.4)),

@@ -179,6 +179,14 @@ def test_a_chain_too_large_for_memory_says_what_it_needs():
         run(workflow=sc.accumulate_subsample(), n_per_round=10**6, memory_bytes=2**20)
 
 
+def test_a_pool_too_large_for_memory_names_the_law_where_there_is_one():
+    """Said before anything is drawn: the pool of a density grows with the rounds, and has no law."""
+    with pytest.raises(MemoryError, match=r"one chain needs [\d,]+ MiB, .* larger memory_bytes$"):
+        run(sc.kde("moons"), workflow=sc.accumulate(), n_per_round=10**6, rounds=100, memory_bytes=2**24)
+    with pytest.raises(MemoryError, match=r"a block may take 0 MiB; .* engine='law' draws no rows"):
+        run(sc.gaussian(60), workflow=sc.accumulate(), n_per_round=10**6, memory_bytes=2**10)
+
+
 def test_wrong_mask_shape_names_the_verifier():
     def first_only(key, batch, model):
         return batch.y[:1] > 0

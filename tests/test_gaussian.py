@@ -94,6 +94,22 @@ def test_a_collapse_is_followed_below_the_smallest_number(engine, x64):
     assert (result.trace.values[:, -1] == 0).all()  # which is why there is a logarithm beside it
 
 
+def test_wasserstein_distance_is_that_of_the_definition():
+    """Also for singular covariances. (Its mean in one dimension: the theorem `replaced-gaussian-distance`.)"""
+    covariance = np.array([[2.0, 0.6, 0.0], [0.6, 1.0, 0.3], [0.0, 0.3, 0.5]])
+    task = sc.gaussian([3.0, -1.0, 0.0], covariance=covariance, wasserstein=True)
+    found = run(task, engine="law", n=3, rounds=2, chains=3, record_model=True)
+    root = np.linalg.cholesky(covariance)
+    factor = np.exp(found.model_log_scale.values)[..., None, None] * found.model_factor.values
+    fitted = root @ factor @ np.swapaxes(root @ factor, -1, -2)
+    for place in np.ndindex(found.wasserstein.shape):
+        values = np.linalg.eigvals(covariance @ fitted[place]).real
+        shared = np.sum(np.sqrt(np.maximum(values, 0)))
+        expected = found.squared_error.values[place] + np.trace(covariance + fitted[place]) - 2 * shared
+        # 1e-7: a zero eigenvalue found by LAPACK as 1e-16 has a root of 1e-8
+        np.testing.assert_allclose(found.wasserstein.values[place], expected, rtol=1e-7)
+
+
 @pytest.mark.slow
 def test_units_and_axes_do_not_matter():
     """An affine map of the data maps every chain: relative volume stays as it is, the mean's error is mapped too."""
@@ -151,7 +167,7 @@ def test_correct_rows_are_typical_ones():
         (
             lambda: run(sc.gaussian(2), sc.accumulate_subsample(1)),
             ValueError,
-            "workflow.size must be >= 2 to fit a covariance, got 1",
+            "workflow.size must be >= 2 rows to fit a covariance, got 1",
         ),
         (
             lambda: sc.simulate(sc.gaussian(2), sc.knowledge_ball([0.0, 0.0], radius=1), "replace", n_real=9,

@@ -2,7 +2,7 @@ import jax
 import numpy as np
 import pytest
 
-from simcollapse.linalg import BLOCK, solve_positive
+from simcollapse.linalg import BLOCK, least_norm, nuclear_norm, rank_factor, solve_positive
 
 
 def _systems(dim, count=5):
@@ -43,3 +43,28 @@ def test_diagonal_system():
     np.testing.assert_array_equal(solution, [0.5, 0.25])
     assert definite
     assert not solve_positive(np.array([2.0, 0.0]), np.array([1.0, 1.0]))[1]
+
+
+@pytest.mark.parametrize("rank", [0, 1, 6])
+def test_nuclear_norm_of_any_rank(rank):
+    random = np.random.default_rng(rank)
+    matrix = random.normal(size=(6, rank)) @ np.diag(10.0 ** -np.arange(rank)) @ random.normal(size=(rank, 6))
+    expected = np.linalg.svd(matrix, compute_uv=False).sum()
+    np.testing.assert_allclose(jax.jit(nuclear_norm)(matrix), expected, rtol=1e-13)
+    with jax.enable_x64(False):
+        np.testing.assert_allclose(nuclear_norm(matrix.astype(np.float32)), expected, rtol=3e-6)
+
+
+@pytest.mark.parametrize(("dim", "rank"), [(5, 0), (5, 3), (5, 5), (BLOCK + 6, 20)])
+def test_least_norm_solution_of_any_rank(dim, rank):
+    random = np.random.default_rng(rank)
+    rows = random.normal(size=(2 * rank, rank)) @ random.normal(size=(rank, dim))
+    gram, right, start = rows.T @ rows, rows.T @ random.normal(size=2 * rank), random.normal(size=dim)
+    lower = jax.jit(rank_factor)(gram)
+    np.testing.assert_allclose(lower @ lower.T, gram, atol=1e-12 * max(1.0, np.abs(gram).max()))
+    assert np.count_nonzero(np.abs(lower).sum(axis=0)) == rank
+    inverse = np.linalg.pinv(gram, rcond=1e-10, hermitian=True)
+    # 1e-9: rounding times the square of a condition number of about 1e2 for these matrices
+    np.testing.assert_allclose(
+        least_norm(gram, right, start), inverse @ (right + gram @ start), rtol=1e-9, atol=1e-10
+    )

@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 import simcollapse as sc
-from tests.helpers import assert_proportion
+from tests.helpers import assert_mean, assert_proportion
+from theory.workflows import linear_regression_minimum_norm
 
 SIZES = {"n_real": 30, "n_per_round": 30, "rounds": 3, "seed": 4}
 
@@ -78,3 +79,44 @@ def test_estimated_noise_is_followed_far_below_the_smallest_number():
     final = result.log_noise.isel(round=-1)
     assert (final < -700).all()  # below 1e-300, in single precision
     assert result.alive.all()
+
+
+LEAN = np.random.default_rng(4).normal(size=(5, 8))  # five rows, eight coefficients
+
+
+@pytest.mark.parametrize(
+    ("workflow", "engine"),
+    [
+        ("replace", "law"),
+        ("accumulate", "sample"),
+        pytest.param("replace", "sample", marks=pytest.mark.slow),
+        pytest.param("accumulate", "law", marks=pytest.mark.slow),
+    ],
+)
+def test_least_norm_fits_lose_what_no_row_sees(workflow, engine):
+    """A given design with fewer rows than coefficients: the error that theory gives; false alarms 1e-6."""
+    truth = np.linspace(-1, 1, 8)
+    task = sc.linear_regression(truth, design="fixed", rows=LEAN, least_norm=True)
+    result = sc.simulate(
+        task, "none", workflow, n_real=5, n_per_round=5, rounds=4, chains=2000, seed=0, engine=engine,
+        record_model=True,
+    )  # fmt: skip
+    exact = getattr(linear_regression_minimum_norm, f"{workflow}_fixed_design_mse_exact")
+    expected = exact(design=LEAN, truth=truth, sigma=1.0, rounds=4)
+    assert_mean(result.squared_error.values, expected, resolution=0.15 * expected)
+    unseen = truth - np.linalg.pinv(LEAN) @ LEAN @ truth
+    np.testing.assert_allclose(
+        result.model_coef.values @ unseen, 0, atol=1e-9
+    )  # every fit lies in the rows' span
+
+
+@pytest.mark.slow
+def test_least_norm_fits_of_full_rank_are_least_squares():
+    sizes = {"n_real": 20, "n_per_round": 20, "rounds": 3, "chains": 4, "seed": 0}
+    plain, short = (
+        sc.simulate(
+            sc.linear_regression([1.0, 2.0], least_norm=flag), "none", "accumulate_subsample", **sizes
+        )
+        for flag in (False, True)
+    )
+    np.testing.assert_allclose(short.squared_error, plain.squared_error, rtol=1e-9)

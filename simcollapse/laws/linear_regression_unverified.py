@@ -24,6 +24,8 @@ def why_not(task: LinearRegression, sampling: chain.Sampling, least: int, most: 
     """
     if task.real_rows is not None:
         return "real rows drawn from a table have no closed law"
+    if task.least_norm and not isinstance(task.design, (Fixed, Orthogonal)) and least <= task.dim:
+        return f"a least-norm fit to no more than {task.dim} fresh rows has no closed law, got {least}"
     return None
 
 
@@ -48,10 +50,13 @@ def fit_alone(key, task: LinearRegression, model: Model, count) -> Model:
     else:
         shift = shift if design.inverse is None else shift @ design.inverse
         shift = shift / jnp.sqrt(_chi_square(key_scale, rows - dim + 1))
+    seen = model.coef
+    if task.least_norm and isinstance(design, Fixed):
+        seen = design.inverse @ (design.factor @ seen)  # the part that the rows see; all of it at full rank
     log_noise = jnp.log(task.noise)
     if task.estimate_noise:
         log_noise = model.log_noise + 0.5 * jnp.log(_chi_square(key_rest, rows - dim) / (rows - dim))
-    return Model(coef=model.coef + jnp.exp(model.log_noise) * shift, log_noise=log_noise)
+    return Model(coef=seen + jnp.exp(model.log_noise) * shift, log_noise=log_noise)
 
 
 def add_real(key, task: LinearRegression, pool, count, present):
@@ -79,7 +84,6 @@ def _add(key, task, pool, count, present):
     design, dim = task.design, task.dim
     z = randoms.normal(key_cross, (dim,))
     rows = _num_rows(task, count)
-    z = jnp.where(jnp.arange(dim, dtype=float) < rows, z, 0.0)
     if isinstance(design, Orthogonal):
         gram = jnp.full(dim, count.astype(float))
         cross = jnp.sqrt(gram) * z
@@ -87,6 +91,7 @@ def _add(key, task, pool, count, present):
         gram = design.factor @ design.factor.T * rows
         cross = jnp.sqrt(rows) * (design.factor @ z)
     else:
+        z = jnp.where(jnp.arange(dim, dtype=float) < rows, z, 0.0)
         factor = wishart_factor(key_gram, rows, dim, present)
         factor = factor if design.factor is None else design.factor @ factor
         gram, cross = factor @ factor.T, factor @ z

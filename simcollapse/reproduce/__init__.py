@@ -32,7 +32,9 @@ from simcollapse.reproduce.kazdan import (
     regression,
 )
 from simcollapse.reproduce.real_rows import (
+    best_share,
     delete_real,
+    equal_cost,
     golden_ratio,
     real_share,
     strategies,
@@ -75,11 +77,11 @@ KNOWN: dict[str, tuple[Any, ...]] = {
     "breakdown-window": (window,),
     "breakdown-readings": (readings,),
     "breakdown-rounds": (rounds,),
-    "kazdan-value": (value,),
+    "kazdan-value": (value, best_share),
     "mixing-golden-ratio": (golden_ratio,),
     "strong-collapse": (strong_collapse,),
     "real-share": (real_share,),
-    "subsample-strategies": (strategies,),
+    "subsample-strategies": (strategies, equal_cost),
     "delete-real": (delete_real,),
     "verify-x-workflow": (cells, first_order, drift),
     "kazdan-gaussian": (gaussian, gaussian_grid, divisor),

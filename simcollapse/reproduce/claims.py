@@ -28,6 +28,7 @@ class Claim(NamedTuple):
     value: float
     error: float  # one standard error, NaN where the value has none
     unclear: bool = False  # it does not agree, but the standard error is too large to say that it is false
+    qualifier: str = ""  # what a published statement needs to hold, where it does not hold as it stands
 
     @property
     def verdict(self) -> str:

@@ -47,9 +47,12 @@ def save_claims(claims: Sequence[Claim], path: Path) -> None:
 
 
 def print_claims(title: str, claims: Sequence[Claim], console: rich.console.Console) -> None:
-    """The table "claim → measured → agrees?"."""
+    """The table "claim → measured → agrees?", with what qualifies a claim where something does."""
     table = rich.table.Table(title=title, title_justify="left", show_lines=True)
+    qualified = any(claim.qualifier for claim in claims)
     table.add_column("claim", ratio=5)
+    if qualified:
+        table.add_column("qualifier", ratio=3)
     table.add_column("measured (± 2 standard errors)", ratio=4)
     table.add_column("asked", ratio=2)
     table.add_column("agrees?", no_wrap=True)
@@ -57,6 +60,7 @@ def print_claims(title: str, claims: Sequence[Claim], console: rich.console.Cons
         words = escape(claim.statement), escape(claim.source)
         table.add_row(
             f"{words[0]} [dim]{words[1]}[/dim]",
+            *([escape(claim.qualifier)] if qualified else []),
             escape(claim.measured),
             escape(claim.wanted),
             f"[{COLORS[claim.verdict]}]{claim.verdict}[/]",

@@ -11,13 +11,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from simcollapse import randoms
+from simcollapse import keys, randoms
 from simcollapse.checks import as_float
 from simcollapse.linalg import BLOCK as WRITTEN_OUT
 from simcollapse.linalg import products
 
 FEW = 3  # covariates up to which products written out are faster than small matrix products
 CHUNK = 100  # rows of one draw, a constant so that a chain's numbers depend on no other size
+MOST_SAMPLES = min(2**31 - 1, keys.CHUNKS * CHUNK)  # rows of a round: counts are 32-bit integers
 
 
 @jax.tree_util.register_dataclass
@@ -126,8 +127,10 @@ class Fixed:
     rows: jax.Array  # (N, D)
     products: jax.Array  # (N, D (D + 1) / 2), products of pairs of covariates, row by row
     norms: jax.Array  # (N,), Euclidean norm of each row
-    factor: jax.Array  # (D, D), lower Cholesky factor of the mean of x x' over the rows
-    inverse: jax.Array  # (D, D), of `factor`
+    factor: (
+        jax.Array
+    )  # (D, D), a root F of the mean F F' of x x' over the rows: Cholesky's, or symmetric if singular
+    inverse: jax.Array  # (D, D), of `factor`, or its pseudo-inverse
 
     prescribed = True
     rows_per_sample = 1
@@ -225,15 +228,22 @@ class Orthogonal:
 
 
 def fixed(rows: np.ndarray) -> Fixed:
-    """The design of the given rows, shape (N, D), of full column rank."""
+    """The design of the given rows, shape (N, D)."""
     first, second = np.triu_indices(rows.shape[1])
-    factor = np.linalg.cholesky(rows.T @ rows / len(rows))
+    if np.linalg.matrix_rank(rows) == rows.shape[1]:
+        factor = np.linalg.cholesky(rows.T @ rows / len(rows))
+        inverse = np.linalg.inv(factor)
+    else:
+        _, values, axes = np.linalg.svd(rows / np.sqrt(len(rows)), full_matrices=False)
+        kept = values > values[0] * max(rows.shape) * np.finfo(float).eps  # as in NumPy's matrix_rank
+        factor = (axes[kept].T * values[kept]) @ axes[kept]
+        inverse = (axes[kept].T / values[kept]) @ axes[kept]
     return Fixed(
         rows=as_float(rows),
         products=as_float(rows[:, first] * rows[:, second]),
         norms=as_float(np.linalg.norm(rows, axis=1)),
         factor=as_float(factor),
-        inverse=as_float(np.linalg.inv(factor)),
+        inverse=as_float(inverse),
     )
 
 

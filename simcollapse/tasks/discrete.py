@@ -15,17 +15,16 @@ from simcollapse import chain, keys, randoms
 from simcollapse.checks import (
     as_float,
     check_fields,
-    check_most,
+    check_rounds,
     check_shape,
     check_value,
     check_whole,
     numbers,
     parameter,
 )
-from simcollapse.tasks.designs import CHUNK
+from simcollapse.tasks.designs import CHUNK, MOST_SAMPLES
 from simcollapse.tasks.generators import check_one_of
 
-LARGEST = 2**31 - 1  # rows of a round; counts are 32-bit integers
 TYPICAL = 0.95  # probability of the outcomes that count as correct: the most probable ones
 
 
@@ -69,6 +68,7 @@ class Discrete:
     kind = "discrete"
     needs_rows = False
     chunk_rows = CHUNK
+    most_samples = MOST_SAMPLES
     rows_per_sample = 1
     prescribed = False
     undefined = ("kl",)
@@ -91,11 +91,6 @@ class Discrete:
     def outcomes(self) -> int:
         """M."""
         return self.probability.shape[-1]
-
-    @property
-    def most_samples(self) -> int:
-        """Largest number of samples of a round."""
-        return min(LARGEST, keys.CHUNKS * CHUNK)
 
     def truth_model(self) -> Model:
         return Model(self.probability)
@@ -185,8 +180,7 @@ class Discrete:
 
     def check_sizes(self, n_real: int, n_per_round: np.ndarray, alone: bool, rows: int | None = None) -> None:
         """Raise ValueError where a round could not be drawn; any number of draws can be fitted."""
-        for name, size in [("n_real", n_real)] + [("n_per_round", int(n)) for n in np.unique(n_per_round)]:
-            check_most(name, size, self)
+        check_rounds(self, n_real, n_per_round, alone, rows, 1, "count a draw")
 
 
 def discrete(probabilities=None, *, outcomes=None, zipf=None, counts=None) -> Discrete:

@@ -18,7 +18,7 @@ from simcollapse.checks import (
     as_float,
     as_numbers,
     check_fields,
-    check_most,
+    check_rounds,
     check_shape,
     check_value,
     check_whole,
@@ -26,14 +26,24 @@ from simcollapse.checks import (
     option,
     parameter,
 )
-from simcollapse.linalg import cholesky, solve_lower
-from simcollapse.tasks.designs import CHUNK
+from simcollapse.linalg import cholesky, nuclear_norm, solve_lower
+from simcollapse.tasks.designs import CHUNK, MOST_SAMPLES
 from simcollapse.tasks.features import Covariance, check_covariance
 
-LARGEST = 2**31 - 1  # rows of a round; counts are 32-bit integers
 LEAST = 2  # rows of a fit: one row has no spread
 TYPICAL = 0.95  # share of real rows that count as correct, when nothing else is said
 ESTIMATORS = ("mle", "unbiased")
+METRICS = {
+    "squared_error": "|mean - truth|^2, unit of the data squared",
+    "trace": "trace of the covariance, as a share of the real data's",
+    "log_trace": "log of `trace`; follows a collapse below the smallest number",
+    "log_det": "log of the determinant of the covariance over that of the real data's; NaN where it is 0",
+    "log_mahalanobis": "log of E (x - mean)' covariance^-1 (x - mean) over real x; NaN where that is singular. "
+    "Excess negative log-likelihood of real data = (exp(it) - D + log_det)/2",
+}
+DISTANCE = {
+    "wasserstein": "squared Wasserstein-2 distance of the model from the truth, unit of the data squared",
+}
 
 
 class Model(NamedTuple):
@@ -42,7 +52,7 @@ class Model(NamedTuple):
     mean: jax.Array  # (D,)
     factor: jax.Array  # (D, D), lower triangular, root of the mean square of its rows' lengths 1
     log_scale: jax.Array  # ()
-    log_det: jax.Array  # (), of L L'; minus infinity where it is singular
+    log_det: jax.Array  # (), of L L'; NaN where it is singular
     inverse: jax.Array  # (D, D), inverse of L divided by exp(inverse_log_scale); zeros where L is singular
     inverse_log_scale: jax.Array  # ()
 
@@ -102,30 +112,26 @@ class Gaussian:
     covariance: Covariance
     tolerance: jax.Array = parameter("positive", doc="(), Mahalanobis distance up to which a row is correct")
     estimator: str = option("word", "divisor of the covariance: rows, or rows minus one", ESTIMATORS)
+    wasserstein: bool = option(
+        "flag", "also measure the squared Wasserstein distance, some matrix products a round"
+    )
 
     kind = "density"
     needs_rows = False
     chunk_rows = CHUNK
+    most_samples = MOST_SAMPLES
     rows_per_sample = 1
     prescribed = False
-    undefined = ("log_det", "log_mahalanobis")  # of a singular covariance
-    descriptions = {  # noqa: RUF012 (read only)
-        "squared_error": "|mean - truth|^2, unit of the data squared",
-        "trace": "trace of the covariance, as a share of the real data's",
-        "log_trace": "log of `trace`; follows a collapse below the smallest number",
-        "log_det": "log of the determinant of the covariance over that of the real data's; NaN where it is 0",
-        "log_mahalanobis": "log of E (x - mean)' covariance^-1 (x - mean) over real x; NaN where that is singular. "
-        "Excess negative log-likelihood of real data = (exp(it) - D + log_det)/2",
-    }
+    undefined = ("log_det", "log_mahalanobis", "model_log_det")  # of a singular covariance
+
+    @property
+    def descriptions(self) -> dict[str, str]:
+        """What each metric is."""
+        return METRICS | (DISTANCE if self.wasserstein else {})
 
     @property
     def dim(self) -> int:
         return self.mean.shape[-1]
-
-    @property
-    def most_samples(self) -> int:
-        """Largest number of samples of a round."""
-        return min(LARGEST, keys.CHUNKS * CHUNK)
 
     def truth_model(self) -> Model:
         zero, one = jnp.zeros(()), jnp.eye(self.dim, dtype=float)
@@ -227,7 +233,7 @@ class Gaussian:
             mean=model.mean + jnp.exp(model.log_scale) * (model.factor @ shift),
             factor=factor,
             log_scale=model.log_scale + change,
-            log_det=jnp.where(regular, model.log_det + 2 * growth, -jnp.inf),
+            log_det=jnp.where(regular, model.log_det + 2 * growth, jnp.nan),
             inverse=jnp.where(regular, inverse, 0.0),
             inverse_log_scale=jnp.where(regular, model.inverse_log_scale + inverse_change, 0.0),
         )
@@ -240,29 +246,40 @@ class Gaussian:
         log_trace = 2 * model.log_scale + jnp.log(spread / whole)
         distance = jnp.sum(model.inverse**2) + jnp.sum((model.inverse @ model.mean) ** 2)
         regular = jnp.isfinite(model.log_det)
-        return {
+        far = (
+            {"wasserstein": self._distance(model, jnp.sum(error**2), whole, spread)}
+            if self.wasserstein
+            else {}
+        )
+        return far | {
             "squared_error": jnp.sum(error**2),
             "trace": jnp.exp(log_trace),
             "log_trace": log_trace,
-            "log_det": jnp.where(regular, model.log_det, jnp.nan),
+            "log_det": model.log_det,
             "log_mahalanobis": jnp.where(
                 regular, 2 * model.inverse_log_scale + jnp.log(jnp.where(regular, distance, 1.0)), jnp.nan
             ),
         }
 
+    def _distance(self, model: Model, error, whole, spread):
+        """W_2^2 from N(0, S) to N(e, C): |e|^2 + tr S + tr C - 2 tr (S^1/2 C S^1/2)^1/2.
+
+        With S = R R' and C = R L (R L)' the last trace is the sum of the singular values of R' R L. Source: Dowson and
+        Landau 1982. `whole` is tr S; `spread`, tr C before it is scaled.
+        """
+        root = self.covariance.color(jnp.eye(self.dim, dtype=float))
+        scale = jnp.exp(model.log_scale)
+        shared = scale * nuclear_norm(root.T @ root @ model.factor)
+        return jnp.maximum(error + whole + scale**2 * spread - 2 * shared, 0.0)  # rounding may leave less
+
     def check_sizes(self, n_real: int, n_per_round: np.ndarray, alone: bool, rows: int | None = None) -> None:
         """Raise ValueError where a round could not be drawn, or not fitted whatever the draw; see `engine`."""
-        sizes = [("n_real", n_real)] + [("n_per_round", int(n)) for n in np.unique(n_per_round)]
-        for name, size in sizes if alone and rows is None else sizes[:1]:
-            if size < LEAST:
-                raise ValueError(f"{name} must be >= {LEAST} to fit a covariance, got {size}")
-        if rows is not None and rows < LEAST:
-            raise ValueError(f"workflow.size must be >= {LEAST} to fit a covariance, got {rows}")
-        for name, size in sizes:
-            check_most(name, size, self)
+        check_rounds(self, n_real, n_per_round, alone, rows, LEAST, "fit a covariance")
 
 
-def gaussian(mean, *, covariance=None, estimator: str = "mle", tolerance=None) -> Gaussian:
+def gaussian(
+    mean, *, covariance=None, estimator: str = "mle", tolerance=None, wasserstein: bool = False
+) -> Gaussian:
     """The task x ~ N(mean, covariance): each round fits mean and covariance.
 
     With no more rows than dimensions the covariance is singular, and `log_det` and `log_mahalanobis` are NaN.
@@ -273,6 +290,7 @@ def gaussian(mean, *, covariance=None, estimator: str = "mle", tolerance=None) -
         estimator: "mle" divides the scatter by the number of rows, "unbiased" by one less.
         tolerance: a generated row is correct up to this Mahalanobis distance from the real data's mean, > 0; None
             for the one within which 95 % of real rows lie.
+        wasserstein: also measure the squared Wasserstein-2 distance from the truth.
 
     Raises:
         ValueError: a value outside its range, a wrong shape, an unknown estimator.
@@ -293,6 +311,7 @@ def gaussian(mean, *, covariance=None, estimator: str = "mle", tolerance=None) -
         covariance=check_covariance(covariance, len(mean)),
         tolerance=as_numbers("tolerance", tolerance),
         estimator=estimator,
+        wasserstein=wasserstein,
     )
     return check_fields(task, "task")
 

@@ -17,7 +17,7 @@ from simcollapse.checks import (
     as_float,
     as_numbers,
     check_fields,
-    check_most,
+    check_rounds,
     check_shape,
     check_value,
     check_whole,
@@ -27,12 +27,11 @@ from simcollapse.checks import (
     parameter,
 )
 from simcollapse.tasks import class_metrics, learners
-from simcollapse.tasks.designs import CHUNK
+from simcollapse.tasks.designs import CHUNK, MOST_SAMPLES
 from simcollapse.tasks.features import ClassRows, Covariance, check_covariance
 from simcollapse.tasks.generators import flips
 from simcollapse.tasks.rules import Rule, angle_between, decide, scores, sign, vertices
 
-LARGEST = 2**31 - 1  # rows of a round; counts are 32-bit integers
 TEST_POINTS = 4096  # on which rules for more than two classes are measured; a power of 2
 _FAR = 40.0  # standard deviations: a rule that always decides alike
 
@@ -60,6 +59,7 @@ class GaussianMixture:
 
     kind = "classification"
     chunk_rows = CHUNK
+    most_samples = MOST_SAMPLES
     rows_per_sample = 1
     prescribed = False
     model_dims = {"coef": ("dim", "code"), "intercept": ("code",)}  # noqa: RUF012 (read only)
@@ -75,11 +75,6 @@ class GaussianMixture:
         features = self.direction if self.means is None else self.means
         assert features is not None
         return features.shape[-1]
-
-    @property
-    def most_samples(self) -> int:
-        """Largest number of samples of a round."""
-        return min(LARGEST, keys.CHUNKS * CHUNK)
 
     @property
     def classes(self) -> int:
@@ -272,14 +267,7 @@ class GaussianMixture:
         """Raise ValueError where a round could not be drawn, or not fitted whatever the draw; see `engine`."""
         unpenalised = self.learner == "ridge" and not np.all(np.asarray(self.penalty) > 0)
         least = self.dim + self.intercept if unpenalised else 1 + self.intercept
-        sizes = [("n_real", n_real)] + [("n_per_round", int(n)) for n in np.unique(n_per_round)]
-        for name, size in sizes if alone and rows is None else sizes[:1]:
-            if size < least:
-                raise ValueError(f"{name} must be >= {least} to fit {self.dim} coefficients, got {size}")
-        if rows is not None and rows < least:
-            raise ValueError(f"workflow.size must be >= {least} to fit {self.dim} coefficients, got {rows}")
-        for name, size in sizes:
-            check_most(name, size, self)
+        check_rounds(self, n_real, n_per_round, alone, rows, int(least), f"fit {self.dim} coefficients")
 
 
 def gaussian_mixture(

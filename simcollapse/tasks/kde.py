@@ -18,18 +18,17 @@ from simcollapse.checks import (
     as_numbers,
     check_choice,
     check_fields,
-    check_most,
+    check_rounds,
     check_shape,
     check_value,
     option,
     parameter,
 )
 from simcollapse.tasks import real_data
-from simcollapse.tasks.designs import CHUNK
+from simcollapse.tasks.designs import CHUNK, MOST_SAMPLES
 from simcollapse.tasks.kernels import BLOCK, log_kernel_sums, square_distances
 from simcollapse.tasks.real_data import REFERENCE
 
-LARGEST = 2**31 - 1  # rows of a round; counts are 32-bit integers
 RULES = ("fixed", "scott", "silverman")
 HALF_LOG_TAU = 0.5 * np.log(2 * np.pi)
 
@@ -92,6 +91,7 @@ class Kde:
     kind = "density"
     needs_rows = True
     chunk_rows = CHUNK
+    most_samples = MOST_SAMPLES
     rows_per_sample = 1
     prescribed = False
     model_dims = {  # noqa: RUF012 (read only)
@@ -109,11 +109,6 @@ class Kde:
     @property
     def dim(self) -> int:
         return self.test.shape[-2]
-
-    @property
-    def most_samples(self) -> int:
-        """Largest number of samples of a round."""
-        return min(LARGEST, keys.CHUNKS * CHUNK)
 
     def truth_model(self) -> Model:
         """One kernel with the real data's mean and mean variance: a density estimate cannot be the truth."""
@@ -246,8 +241,7 @@ class Kde:
 
     def check_sizes(self, n_real: int, n_per_round: np.ndarray, alone: bool, rows: int | None = None) -> None:
         """Raise ValueError where a round could not be drawn; any number of rows can be fitted."""
-        for name, size in [("n_real", n_real)] + [("n_per_round", int(n)) for n in np.unique(n_per_round)]:
-            check_most(name, size, self)
+        check_rounds(self, n_real, n_per_round, alone, rows, 1, "place a kernel")
 
 
 def kde(

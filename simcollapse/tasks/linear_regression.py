@@ -16,7 +16,7 @@ from simcollapse.checks import (
     as_numbers,
     check_choice,
     check_fields,
-    check_most,
+    check_rounds,
     check_shape,
     check_value,
     check_whole,
@@ -24,6 +24,7 @@ from simcollapse.checks import (
     option,
     parameter,
 )
+from simcollapse.linalg import least_norm as shortest
 from simcollapse.linalg import solve_positive
 from simcollapse.tasks.designs import Explicit, Fixed, Orthogonal, Rows, fixed, gaussian
 from simcollapse.tasks.features import check_positive_definite
@@ -73,6 +74,7 @@ class LinearRegression:
     design: Any
     real_rows: tuple[jax.Array, jax.Array] | None  # ((N, D), (N,)): x and residual of real data, if given
     estimate_noise: bool = option("flag", doc="refit the noise each round instead of knowing it")
+    least_norm: bool = option("flag", doc="of all least squares solutions take the shortest")
 
     kind = "regression"
     needs_rows = False
@@ -124,6 +126,7 @@ class LinearRegression:
             design=fixed(X),
             real_rows=(as_float(X), as_float(residual)),
             estimate_noise=estimate_noise,
+            least_norm=False,
         )
         return check_fields(task, "task")
 
@@ -239,8 +242,17 @@ class LinearRegression:
     def fit(self, key, pool: Sums, previous: Model) -> tuple[Model, jax.Array]:
         """Least squares on the pool, and why it failed (0: it did not); a failed fit returns `previous`.
 
-        The noise is the residual standard deviation with count - D degrees of freedom, or the known one.
+        The noise is the residual standard deviation with count - D degrees of freedom, or the known one. With
+        `least_norm` the fit is X^+ y, which any rows have: the part of the reference that they see, and what they add.
         """
+        if self.least_norm:
+            gram = jnp.diag(pool.gram) if pool.gram.ndim == 1 else pool.gram
+            moved = shortest(gram, jnp.exp(pool.log_scale) * pool.cross, pool.reference)
+            reason = jnp.where(pool.count < 1, chain.TOO_FEW, chain.ALIVE).astype(jnp.int32)
+            coef = jnp.where(reason == chain.ALIVE, moved, previous.coef)
+            return Model(
+                coef, jnp.where(reason == chain.ALIVE, jnp.log(self.noise), previous.log_noise)
+            ), reason
         shift, definite = solve_positive(pool.gram, pool.cross)
         needed = self.dim + (1 if self.estimate_noise else 0)
         reason = jnp.where(definite, chain.ALIVE, chain.RANK_DEFICIENT)
@@ -276,23 +288,16 @@ class LinearRegression:
         least = self.dim + 1
         if isinstance(self.design, Orthogonal):
             least = 2 if self.estimate_noise else 1
-        sizes = [("n_real", n_real)] + [("n_per_round", int(n)) for n in np.unique(n_per_round)]
-        for name, size in sizes if alone and rows is None else sizes[:1]:
-            if size < least:
-                raise ValueError(f"{name} must be >= {least} to fit {self.dim} coefficients, got {size}")
-        if rows is not None and rows < least * self.rows_per_sample:
-            raise ValueError(
-                f"workflow.size must be >= {least * self.rows_per_sample} rows to fit {self.dim} coefficients, "
-                f"got {rows}"
-            )
-        for name, size in sizes:
-            check_most(name, size, self)
+        if self.least_norm:
+            least = 1
+        check_rounds(self, n_real, n_per_round, alone, rows, least, f"fit {self.dim} coefficients")
         if isinstance(self.design, Fixed):
-            rows = self.design.chunk_rows
-            for name, size in sizes if self.real_rows is None else sizes[1:]:
-                if size % rows:
+            whole = self.design.chunk_rows
+            later = [("n_per_round", int(n)) for n in np.unique(n_per_round)]
+            for name, size in ([("n_real", n_real)] if self.real_rows is None else []) + later:
+                if size % whole:
                     raise ValueError(
-                        f"{name} must be a multiple of the fixed design's {rows} rows, got {size}"
+                        f"{name} must be a multiple of the fixed design's {whole} rows, got {size}"
                     )
 
 
@@ -304,6 +309,7 @@ def linear_regression(
     covariance=None,
     rows=None,
     estimate_noise: bool = False,
+    least_norm: bool = False,
     tolerance=None,
 ) -> LinearRegression:
     """The task y = x.truth + N(0, noise^2).
@@ -314,8 +320,10 @@ def linear_regression(
         design: "gaussian" (fresh x ~ N(0, covariance)), "orthogonal" (each unit direction once per sample,
             so sizes are rows per direction) or "fixed" (the given `rows` every round).
         covariance: (D, D) positive definite, Gaussian design only; None for the identity.
-        rows: (N, D) of full rank, fixed design only.
+        rows: (N, D), fixed design only; of full rank unless `least_norm`.
         estimate_noise: refit the noise each round instead of knowing it.
+        least_norm: fit X^+ y, the shortest of all least squares solutions, as the published scripts do: then any number
+            of rows can be fitted, and what no row sees of the truth is lost. Costs a multiple of the usual fit.
         tolerance: |y - x.truth| up to which a row is correct, > 0, unit of y. None: the verifier's own bound at
             x, and 2 `noise` for a verifier without one.
 
@@ -326,6 +334,10 @@ def linear_regression(
     if numbers("truth", truth).ndim == 0:
         truth = np.zeros(check_whole("truth", truth, 1))
     truth = numbers("truth", truth)
+    if least_norm and estimate_noise:
+        raise ValueError(
+            "least_norm goes without estimate_noise: with fewer rows than coefficients nothing is left of it"
+        )
     check_shape("noise", noise, ())
     check_shape("truth", truth, (None,))
     dim = truth.shape[0]
@@ -341,7 +353,8 @@ def linear_regression(
         rows = numbers("rows", rows)
         check_shape("rows", rows, (None, dim))
         check_value("rows", rows, "finite")
-        _check_rank("rows", rows)
+        if not least_norm:
+            _check_rank("rows", rows)
         made = fixed(rows)
     else:
         made = gaussian(dim, None if covariance is None else _positive(covariance, dim))
@@ -352,6 +365,7 @@ def linear_regression(
         design=made,
         real_rows=None,
         estimate_noise=estimate_noise,
+        least_norm=least_norm,
     )
     return check_fields(task, "task")
 

@@ -4,7 +4,6 @@ The averaging learner's coefficients are the mean of x y' over the kept rows, so
 their expectation is the kept moment exactly, at any size: no limit has to be waited for.
 """
 
-import types
 from typing import Any
 
 import numpy as np
@@ -13,7 +12,7 @@ import theory
 from simcollapse import engine
 from simcollapse.tasks import fitted, flips, fresh_linear_labels, gaussian_mixture, half_space, linear_labels
 from simcollapse.theorems.evidence import RATE, equal_means, same_distribution
-from simcollapse.theorems.simulations import BLOCK, as_float64, noted
+from simcollapse.theorems.simulations import BLOCK, arrays
 from simcollapse.theorems.theorem import Theorem
 from simcollapse.verifiers import bernoulli, fresh_linear, linear
 from simcollapse.workflows import replace
@@ -42,13 +41,6 @@ def one_round(task, verifier, *, rows, chains, seed, fixed="kept", rounds=1, n_r
             progress=False,
             **options,
         )
-    )
-
-
-def arrays(dataset) -> Any:
-    """Its variables as attributes, arrays in float64 with chains leading; no chain may have frozen."""
-    return types.SimpleNamespace(
-        **{str(name): as_float64(values) for name, values in noted(dataset).data_vars.items()}
     )
 
 

@@ -4,13 +4,10 @@ from typing import Any
 
 import numpy as np
 
-from simcollapse import engine
 from simcollapse.tasks import discrete, gaussian
-from simcollapse.theorems.breakdown import arrays
 from simcollapse.theorems.evidence import RATE, equal_means
-from simcollapse.theorems.simulations import BLOCK
+from simcollapse.theorems.simulations import unjudged
 from simcollapse.theorems.theorem import Theorem
-from simcollapse.verifiers import none
 from simcollapse.workflows import accumulate, accumulate_subsample, replace
 from theory import workflows
 
@@ -18,27 +15,11 @@ DIM, N, ROUNDS = 3, 12, 6
 SHARES = (0.5, 0.2, 0.15, 0.1, 0.05)
 
 
-def _chains(task, workflow, *, n, seed, **options):
-    return arrays(
-        engine.simulate(
-            task,
-            none(),
-            workflow,
-            n_real=n,
-            n_per_round=n,
-            rounds=ROUNDS,
-            chains=4096,
-            seed=seed,
-            block_size=BLOCK,
-            progress=False,
-            **options,
-        )
-    )
-
-
 def _log_volume(planted):
     for estimator in ("mle", "unbiased"):
-        result = _chains(gaussian(DIM, estimator=estimator), replace(), n=N, seed=61, engine="law")
+        result = unjudged(
+            gaussian(DIM, estimator=estimator), replace(), n=N, rounds=ROUNDS, seed=61, engine="law"
+        )
         sizes = {"n_real": N, "n_per_round": N, "rounds": ROUNDS}
         divisor = ("unbiased" if estimator == "mle" else "mle") if planted else estimator
         expected = workflows.gaussian_replace.mean_log_det_exact(dim=DIM, **sizes, covariance=divisor)
@@ -63,11 +44,11 @@ LOG_VOLUME = Theorem(
 def _mean_covariance(planted):
     sizes: Any = {"n_real": N, "n_per_round": N, "rounds": ROUNDS}
     exact = workflows.gaussian_accumulate if not planted else workflows.gaussian_replace
-    result = _chains(gaussian(DIM), accumulate(), n=N, seed=62)
+    result = unjudged(gaussian(DIM), accumulate(), n=N, rounds=ROUNDS, seed=62)
     yield equal_means("accumulate, trace", result.trace, exact.covariance_ratio_exact(**sizes))
     yield equal_means("accumulate, mean", result.squared_error, DIM * exact.mean_error_ratio_exact(**sizes))
     sub = workflows.gaussian_subsample
-    result = _chains(gaussian(DIM), accumulate_subsample(), n=N, seed=63)
+    result = unjudged(gaussian(DIM), accumulate_subsample(), n=N, rounds=ROUNDS, seed=63)
     common: Any = {"n_per_round": N, "rounds": ROUNDS}
     yield equal_means("accumulate-subsample, trace", result.trace, sub.covariance_ratio_exact(**common))
 
@@ -86,7 +67,7 @@ MEAN_COVARIANCE = Theorem(
 
 def _heterozygosity(planted):
     for name, workflow in (("replace", replace()), ("accumulate", accumulate())):
-        result = _chains(discrete(SHARES), workflow, n=N, seed=64)
+        result = unjudged(discrete(SHARES), workflow, n=N, rounds=ROUNDS, seed=64)
         path = getattr(workflows.discrete, f"{name}_heterozygosity_exact")
         expected = path(probabilities=SHARES, n_real=N, n_per_round=N + 4 if planted else N, rounds=ROUNDS)
         yield equal_means(name, result.heterozygosity, np.asarray(expected))

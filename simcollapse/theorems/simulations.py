@@ -6,13 +6,14 @@ remembered by their settings: checks of the same chains simulate them once.
 """
 
 import functools
+import types
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from simcollapse import engine
 from simcollapse.tasks import linear_regression
-from simcollapse.verifiers import knowledge_ball
+from simcollapse.verifiers import knowledge_ball, none
 from simcollapse.workflows import accumulate, accumulate_subsample, replace
 
 DIM = 4  # of every orthogonal and Gaussian design
@@ -99,6 +100,31 @@ def subsampled_mean(*, bias: float, radius: float, chains: int) -> Chains:
         truth=TRUTH[:1],
         rejected="resample",
         workflow="accumulate_subsample",
+    )
+
+
+def unjudged(task, workflow, *, n: int, rounds: int, seed: int, n_real: int | None = None, **options) -> Any:
+    """Chains without a verifier, n rows a round and, unless said, in round 0; variables as attributes in float64."""
+    return arrays(
+        engine.simulate(
+            task,
+            none(),
+            workflow,
+            n_real=n if n_real is None else n_real,
+            n_per_round=n,
+            rounds=rounds,
+            seed=seed,
+            block_size=BLOCK,
+            progress=False,
+            **{"chains": 4096} | options,
+        )
+    )
+
+
+def arrays(dataset) -> Any:
+    """Its variables as attributes, arrays in float64 with chains leading; no chain may have frozen."""
+    return types.SimpleNamespace(
+        **{str(name): as_float64(values) for name, values in noted(dataset).data_vars.items()}
     )
 
 

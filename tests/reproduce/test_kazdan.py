@@ -146,6 +146,7 @@ def test_drawing_computes_nothing_and_gives_the_same_picture(ran, picture, monke
         (divisor, "distance_theory", 0.85, "squared distance, replace"),
         (regression, "error_theory", 1.15, "(test error, replace"),
         (regression, "error_theory", 0.85, "(test error, accumulate"),
+        (regression, "error_theory", 1.3, "(n ≤ d, fits of least norm"),
         (discrete, "heterozygosity_theory", 1.05, "(heterozygosity, accumulate)"),
         (discrete, "survivors_theory", 1.05, "(surviving outcomes, replace)"),
     ],
@@ -213,7 +214,7 @@ def test_pooling_weighs_cells_alike_and_adds_their_variances():
     assert float(error) == pytest.approx(np.hypot(0.1, 0.2) / 2)
 
 
-def test_subsamples_of_crowded_designs_are_left_out():
+def test_crowded_designs_need_the_least_norm():
     assert regression.fitted("replace", 31, 32)
     assert not regression.fitted("accumulate_subsample", 31, 32)
     assert not regression.fitted("replace", 10, 10)

@@ -195,6 +195,19 @@ def test_paths_tend_to_their_limits(name):
     assert path.shape == (401,)
 
 
+@pytest.mark.parametrize(
+    ("dim", "printed"), [(10, 0.6185), (100, 0.6229), (300, 0.6339), (500, 0.6472), (800, 0.6738)]
+)
+def test_best_weight_of_rows_printed(dim, printed):
+    got = fresh_real.weighted_best_weight_asymptotic(dim=dim, n_real=1000, n_synthetic=1000)
+    assert got == pytest.approx(printed, abs=5e-5)  # WORKFLOWS.md (E6), four digits
+
+
+def test_best_weight_of_rows_tends_to_that_of_a_mean():
+    got = fresh_real.weighted_best_weight_asymptotic(dim=1, n_real=2e6, n_synthetic=1e6)
+    assert got == pytest.approx(fresh_real.mean_best_weight_exact(n_real=2, n_synthetic=1), abs=2e-6)
+
+
 def test_real_data_alone():
     got = fresh_real.mean_mse_exact(**parts(8, 3, 1.0), rounds=3)
     np.testing.assert_allclose(got, np.full(4, 1 / 8), rtol=1e-14)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from scipy.special import gammaln
+from scipy.special import digamma, gammaln
 from scipy.stats import chi2, norm
 
 from tests.helpers import assert_mean
@@ -160,8 +160,8 @@ def test_rank_of_the_first_fit_is_kept():
 
 @pytest.mark.parametrize("lost", [0, 1])
 @pytest.mark.parametrize(("before", "new"), [(2, 1), (2, 2), (2, 10), (3, 60), (40, 5), (10**6, 10**6)])
-def test_expected_root_of_one_round(before, new, lost):
-    """E sqrt(F) against Gauss-Legendre quadrature of its definition over W and z."""
+def test_expected_root_and_log_of_one_round(before, new, lost):
+    """E sqrt(F) and E log F against Gauss-Legendre quadrature of their definition over W and z."""
     nodes, weights = np.polynomial.legendre.leggauss(150)
     z, z_weights = 5 * (nodes + 1), 10 * weights * norm.pdf(5 * (nodes + 1))  # |z| < 10
     scatter, w_weights = np.zeros(1), np.ones(1)
@@ -172,11 +172,25 @@ def test_expected_root_of_one_round(before, new, lost):
         scatter, w_weights = r**2, (high - low) * r * weights * chi2.pdf(r**2, new - 1)
     after = before + new
     growth = before - lost + scatter[:, None] + before / after * z**2
-    exact = w_weights @ np.sqrt(growth / (after - lost)) @ z_weights
     sizes = np.array([before, new], dtype=float)
-    got = accumulate._mean_root(sizes, np.cumsum(sizes), lost)
     # SciPy's density is right to some 1e-14, and at 1e6 degrees of freedom to about 1e-10 only.
-    np.testing.assert_allclose(got, [exact], rtol=1e-9 if new == 10**6 else 1e-13)
+    tolerance = 1e-9 if new == 10**6 else 1e-13
+    exact = w_weights @ np.sqrt(growth / (after - lost)) @ z_weights
+    np.testing.assert_allclose(accumulate._mean_root(sizes, lost), [exact], rtol=tolerance)
+    exact = w_weights @ np.log(growth / (after - lost)) @ z_weights
+    np.testing.assert_allclose(accumulate._mean_log_growth(sizes, lost), [exact], atol=2 * tolerance)
+
+
+@pytest.mark.parametrize("covariance", ["mle", "unbiased"])
+def test_mean_log_variance(covariance):
+    """Below the log of the mean (Jensen), at the digamma value in round 0, and convergent."""
+    path = accumulate.mean_log_variance_exact(**chain(10, 401, covariance))
+    ratio = accumulate.covariance_ratio_exact(**chain(10, 401, covariance))
+    assert np.all(path < np.log(ratio))
+    divisor = 10 if covariance == "mle" else 9
+    assert path[0] == pytest.approx(digamma(4.5) + np.log(2 / divisor), rel=1e-14)
+    # a later round takes 2/(n k^2) off, half of it the mean's and half the spread's: all of them less than 2/(n k)
+    assert 0 < path[200] - path[400] < 2 / (200 * 10)
 
 
 def test_wasserstein_first_order():

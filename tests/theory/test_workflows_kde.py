@@ -207,6 +207,42 @@ def test_mise_in_many_dimensions():
     assert got[0] == pytest.approx(closed, rel=1e-11)
 
 
+@pytest.mark.parametrize("dim", [1, 2, 3, 5])
+def test_mise_of_a_mixture(dim):
+    """Round 0 from the Gaussian integrals, S(v) the mean of N(c - c'; 0, v I); and one center is one normal law."""
+    n, s, h = 30, 0.8, 0.5
+    points = np.random.default_rng(dim).normal(size=(4, dim)) * 3
+    squares = ((points[:, None] - points[None]) ** 2).sum(axis=-1)
+
+    def shared(v):
+        return np.mean(np.exp(-squares / (2 * v))) * (2 * np.pi * v) ** (-dim / 2)
+
+    closed = (4 * np.pi * h**2) ** (-dim / 2) / n + (1 - 1 / n) * shared(2 * s**2 + 2 * h**2)
+    closed += shared(2 * s**2) - 2 * shared(2 * s**2 + h**2)
+    arguments = dict(dim=dim, sigma=s, n_per_round=n, bandwidths=h)
+    got = kde_error.accumulate_mise_exact(**arguments, points=points, rounds=0)
+    assert got[0] == pytest.approx(closed, rel=1e-11)
+    for workflow in WORKFLOWS:
+        exact = getattr(kde_error, f"{workflow}_mise_exact")
+        one = exact(**arguments, rounds=3, points=[[5.0] * dim])
+        np.testing.assert_allclose(one, exact(**arguments, rounds=3), rtol=1e-12)
+
+
+def test_held_out_nll_is_that_of_one_normal_law_and_of_the_mixture_itself():
+    test = norm.ppf((np.arange(200_000) + 0.5) / 200_000)[:, None] * 1.4  # even in probability: a quadrature
+    for k, (name, width) in enumerate((("replace", "bandwidths"), ("accumulate", "bandwidth"))):
+        common = dict(sigma=1.4, rounds=4, **{width: 0.8})
+        got = getattr(kde_error, f"{name}_held_out_nll_limit")(test=test, points=[[0.0]], **common)
+        expected = getattr(kde_error, f"{name}_nll_limit")(dim=1, **common)
+        np.testing.assert_allclose(got, expected, rtol=2e-5, err_msg=str(k))  # of 200,000 steps, tails cut
+    points, row, h = np.array([[0.0, 1.0], [2.0, -1.0]]), np.array([[0.5, 0.5]]), 0.6
+    density = {v: np.mean([np.prod(norm.pdf(row[0], c, v**0.5)) for c in points]) for v in (1.36, 1.72)}
+    got = kde_error.accumulate_held_out_nll_limit(test=row, points=points, sigma=1.0, bandwidth=h, rounds=1)
+    # after one round half of the points carry the noise of one kernel more
+    expected = [-np.log(density[1.36]), -np.log((density[1.36] + density[1.72]) / 2)]
+    np.testing.assert_allclose(got, expected, rtol=1e-12)
+
+
 @pytest.mark.parametrize("dim", [1, 3])
 def test_nll_matches_adaptive_quadrature(dim):
     h, sigma, rounds = 0.8, 1.4, 6
@@ -232,11 +268,13 @@ def test_nll_matches_adaptive_quadrature(dim):
     assert np.all(got > entropy)
 
 
+@pytest.mark.parametrize("centers", [[0.0], [-1.5, 1.5]])
 @pytest.mark.parametrize("workflow", WORKFLOWS)
-def test_unequal_bandwidths_match_simulation(workflow):
+def test_unequal_bandwidths_match_simulation(workflow, centers):
     """Moments and integrated squared error from drawn points, d = 1; false-alarm rate 1e-6 per call."""
     rng, chains, n, h = np.random.default_rng(71), 20_000, 5, [0.5, 0.9, 0.3, 0.7]
-    pool = fitted = rng.standard_normal((chains, n))
+    centers = np.array(centers)
+    pool = fitted = rng.standard_normal((chains, n)) + rng.choice(centers, size=(chains, n))
     variance, mean, error = [], [], []
     for k, width in enumerate(h):
         if k > 0:
@@ -248,13 +286,13 @@ def test_unequal_bandwidths_match_simulation(workflow):
         variance.append(fitted.var(axis=1) + width**2)
         gaps = fitted[:, :, None] - fitted[:, None, :]
         own = norm.pdf(gaps, scale=np.sqrt(2) * width).mean(axis=(1, 2))
-        cross = norm.pdf(fitted, scale=np.hypot(1, width)).mean(axis=1)
-        error.append(own - 2 * cross + norm.pdf(0, scale=np.sqrt(2)))
-    exact = moments(workflow, n, h, 3)
+        cross = np.mean([norm.pdf(fitted, c, np.hypot(1, width)).mean(axis=1) for c in centers], axis=0)
+        error.append(own - 2 * cross + norm.pdf(centers[:, None] - centers, scale=np.sqrt(2)).mean())
+    exact = moments(workflow, n, h, 3, sigma=np.hypot(1, np.std(centers)))
     assert_mean(np.array(variance).T, exact.variance, 0.1 * exact.variance)
     assert_mean(np.array(mean).T, exact.mean_error, 0.15 * exact.mean_error)
     mise = getattr(kde_error, f"{workflow}_mise_exact")(
-        dim=1, sigma=1.0, n_per_round=n, bandwidths=h, rounds=3
+        dim=1, sigma=1.0, n_per_round=n, bandwidths=h, rounds=3, points=centers[:, None]
     )
     assert_mean(np.array(error).T, mise, 0.1 * mise)
 
@@ -279,6 +317,11 @@ def test_unequal_bandwidths_match_simulation(workflow):
             kde_error.replace_mise_exact,
             {"bandwidths": 0, "dim": 1},
             "bandwidths must be > 0 and finite, got 0",
+        ),
+        (
+            kde_error.replace_mise_exact,
+            {"dim": 2, "points": [[1.0]]},
+            r"points must be \(M, 2\), got an array",
         ),
         (kde_error.replace_mise_exact, {"dim": 0}, "dim must be an integer >= 1, got 0"),
         (

@@ -14,8 +14,11 @@ point (`_limit`), and w has a best value between 0 and 1; for n = m it is (sqrt(
 n = n_real, m = n_synthetic, real_weight in (0, 1]. ValueError for an argument out of range.
 """
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.optimize import minimize_scalar
 
 from theory.arguments import FloatArray, positive_scalar, require, whole
 
@@ -232,6 +235,28 @@ def weighted_mse_asymptotic(
     noise, from_synthetic = c * (n * real**2 + m * synthetic**2), c * m * synthetic**2
     left = 1 - noise - share**2 - from_synthetic * ((1 - share) ** 2 - share**2)
     return float(noise * variance / left) if left > 0 else np.inf
+
+
+def weighted_best_weight_asymptotic(*, dim: int, n_real: float, n_synthetic: float) -> float:
+    """The real_weight that makes `weighted_mse_asymptotic` least, to 1e-7; 1 where nothing less is as good.
+
+    0.6185, 0.6229, 0.6339, 0.6472, 0.6738 for n = m and d/n = 0.01, 0.1, 0.3, 0.5, 0.8: above the golden 0.618,
+    because rows of the larger weight count for less than it, d of their directions being fitted.
+    Source: derived here, WORKFLOWS E6.
+    """
+
+    def error(weight: float) -> float:
+        return weighted_mse_asymptotic(
+            dim=dim, sigma=1.0, n_real=n_real, n_synthetic=n_synthetic, real_weight=weight
+        )
+
+    most = 1.0 if positive_scalar("n_real", n_real) > dim else 1.0 - 1e-9
+    grid = np.linspace(0, most, 201)[1:]  # the error may be infinite at either end
+    values = np.array([error(w) for w in grid])
+    best = int(values.argmin())
+    low, high = grid[max(best - 1, 0)], grid[min(best + 1, len(grid) - 1)]
+    found: Any = minimize_scalar(error, bounds=(low, high), method="bounded", options={"xatol": 1e-9})
+    return float(found.x if found.fun < values[best] else grid[best])
 
 
 def _fixed_real_step(

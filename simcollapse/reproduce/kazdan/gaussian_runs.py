@@ -27,7 +27,7 @@ class Config:
 
 
 SCALES = {
-    "quick": Config(chains=1_000, dims=(3,), sizes=(10, 32), rounds=30, shown=3),
+    "quick": Config(chains=1_000, dims=(3,), sizes=(10, 100), rounds=30, shown=3),
     "small": Config(chains=400, dims=(1, 10), sizes=(10, 32, 100)),
     "paper": Config(),
 }

@@ -40,7 +40,7 @@ class Config:
 
 
 SCALES = {
-    "quick": Config(chains=5_000),
+    "quick": Config(chains=3_000, rounds=40, shares=(0.01, 0.04, 0.1, 0.4, 1.0)),
     "small": Config(chains=10_000),
     "paper": Config(
         chains=40_000, shares=(0.01, 0.014, 0.02, 0.03, 0.04, 0.06, 0.1, 0.14, 0.2, 0.3, 0.4, 0.6, 0.8, 1.0)

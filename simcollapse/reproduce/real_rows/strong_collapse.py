@@ -105,7 +105,11 @@ def compare(data: xr.Dataset) -> list[Claim]:
         got = Estimate(float(one["error"]) / floor, float(one["error_se"]) / floor)
         words = f"the error of unlimited rows is p₂²c² (p₂ = {share:g})"
         quantity = f"error over it, {int(one['rows'])} rows"
-        rows.append(claims.within(words, DOHMATOB, quantity, got, 1.0, FLOOR_TOLERANCE))
+        rows.append(
+            claims.within(words, DOHMATOB, quantity, got, 1.0, FLOOR_TOLERANCE)._replace(
+                qualifier="σ²d/n + p₂²c² also needs d/n ≪ p₂ or p₂c² ≪ σ²: below"
+            )
+        )
         more = before.sel(share=share)
         got = Estimate(
             float(one["error"] / more["error"]),

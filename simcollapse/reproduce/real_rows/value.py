@@ -32,7 +32,7 @@ class Config:
 
 
 SCALES = {
-    "quick": Config(chains=3_000),
+    "quick": Config(chains=10_000),
     "small": Config(chains=30_000),
     "paper": Config(chains=200_000, ratios=(0.0625, 0.125, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 4.0, 8.0, 16.0)),
 }
@@ -206,6 +206,7 @@ def draw(data: xr.Dataset) -> Figure:
     left.axhline(1, color="black", linewidth=0.7)
     left.set(xscale="log", yscale="log", xlabel="generated rows for one real row, r", title="a  a mean")
     left.set_ylabel("error over that of the real rows alone")
+    left.set_xticks(list(x.to_numpy()), [f"{v:g}" for v in x.to_numpy()])
     ticks = [0.3, 0.5, 0.7, 1, 1.5, 2, 3]
     left.set_yticks(ticks, [f"{t:g}" for t in ticks])
     left.minorticks_off()

@@ -93,3 +93,17 @@ def _population(one: Setting, bias: float, workflow: str, rounds: int) -> np.nda
         found = truncated_gaussian.accumulate_population_limit(**place, real_share=share)
     error = found.mean**2 + (np.sqrt(found.variance) - 1) ** 2
     return np.where(error > 0, error, np.nan)  # none in round 0
+
+
+def stopping_share(task: str) -> float:
+    """How far along the way to the strongly biased center a Gaussian's mean comes under replace, for unlimited rows."""
+    one = SETTINGS[task]
+    end = truncated_gaussian.replace_mean_limit(mean=0.0, sigma=1.0, center=one.biases[3], radius=one.radius)
+    return end / one.biases[3]
+
+
+def population_share(task: str, round: int) -> float:
+    """The same in a round."""
+    one = SETTINGS[task]
+    place = {"mean": 0.0, "sigma": 1.0, "center": one.biases[3], "radius": one.radius, "rounds": round}
+    return float(truncated_gaussian.replace_population_limit(**place).mean[-1]) / one.biases[3]

@@ -1,4 +1,4 @@
-"""What `cells` runs: three tasks, and for each of them no verifier and three that differ in bias alone."""
+"""What `cells` runs: four tasks, and for each of them no verifier and three that differ in bias alone."""
 
 import dataclasses
 from collections.abc import Callable
@@ -52,6 +52,11 @@ def _gaussian_squares(found: xr.Dataset, bias: float) -> tuple[xr.DataArray, xr.
     return mean**2, (mean - bias) ** 2
 
 
+def _density_squares(found: xr.Dataset, bias: float) -> tuple[xr.DataArray, xr.DataArray]:
+    square = found["squared_error"]  # of the mean; on its own line, from which side is not recorded
+    return square, (np.sqrt(square) - bias) ** 2
+
+
 SETTINGS = {
     "regression": Setting(
         title="regression",
@@ -92,6 +97,19 @@ SETTINGS = {
         error=lambda found: found["angle"] ** 2,
         squares=lambda found, bias: (found["angle"] ** 2, found["verifier_angle"] ** 2),
     ),
+    "density": Setting(
+        title="kernel density, d = 1",
+        measured="squared $W_2$ distance\nof mean and variance",
+        dim=1,
+        n_real=25,
+        n_per_round=100,
+        biases=(0.0, 0.0, 0.3, 1.5),
+        radius=2.5,
+        task=lambda: sc.kde(1, bandwidth=0.3, test=10),
+        verifier=lambda bias, radius: sc.likelihood(bias=bias, radius=radius),
+        error=lambda found: found["squared_error"] + (np.sqrt(found["trace"]) - 1) ** 2,
+        squares=_density_squares,
+    ),
 }  # fmt: skip
 
 
@@ -123,7 +141,7 @@ def simulate(task: str, name: str, *, rounds: int, chains: int, seed: int, block
         rounds=rounds,
         chains=chains,
         seed=seed,
-        record_model=task != "mixture",
+        record_model=task in ("regression", "gaussian"),
         block_size=block_size,
         progress=False,
     ).assign_coords(verifier=list(VERIFIERS))
