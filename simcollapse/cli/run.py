@@ -140,8 +140,7 @@ class Run:
         if not self.distributed:
             return _tell(runs.run(config, out, shard=_shard(self.shard), **options))
         shard = launch.join(cluster)
-        made = runs.run(config, out, shard=shard, together=True, **options)
-        launch.leave()
+        made = runs.run(config, out, shard=shard, meet=launch.leave, **options)
         return _tell(made) if shard[0] == 0 else 0
 
 

@@ -5,7 +5,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from rich.console import Console
 from rich.table import Table
 
@@ -84,11 +83,9 @@ def _seconds(experiment, jobs) -> float:
 
 
 def output_bytes(experiment: engine.Experiment, cut: layouts.Layout) -> int:
-    """Size of the store before compression."""
+    """Size of the store, about; counts take less, as they are compressed."""
     record = records.KINDS[experiment.plan.record](experiment.plan, cut)
-    variables = record.variables(results.flatten(experiment.shapes))
-    row = sum(int(np.prod(shape)) * np.dtype(kind).itemsize for shape, kind in variables.values())
-    return cut.num_parts * record.rows * row
+    return cut.num_parts * record.num_bytes(results.flatten(experiment.shapes))
 
 
 def free_bytes(out: Path) -> int:
@@ -139,7 +136,7 @@ def print_forecast(made: dict[str, Any], console: Console | None = None) -> None
     console.print(table)
     console.print(
         f"memory of a device: {_size(made['memory_per_device_bytes'])} (may take {_size(made['device_bytes'])}); "
-        f"output: {_size(made['output_bytes'])} before compression ({_size(made['free_bytes'])} free)"
+        f"output: at most about {_size(made['output_bytes'])} ({_size(made['free_bytes'])} free)"
     )
     if "run_s" in made:
         console.print(

@@ -1,22 +1,24 @@
 """Processes of a distributed run: started, watched, and their end put into words.
 
 When a process of a JAX cluster dies, JAX ends the others without a Python exception once the heartbeat is missed. So
-every worker has a parent that never joins the cluster, waits for its worker and says what happened. This module starts
-no JAX itself.
+every worker has a parent that never joins the cluster, waits for its worker and says what happened. A worker whose
+parent is gone ends too. This module starts no JAX itself.
 """
 
+import contextlib
 import os
 import re
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
-WORKER = "SIMCOLLAPSE_WORKER"  # in the environment of a worker
+WORKER = "SIMCOLLAPSE_WORKER"  # in the environment of a worker: the pipe that its parent holds open
 HEARTBEAT_S = 100  # JAX's own default
 CONNECT_S = 60.0  # to reach the coordinator before a process gives up
 WAIT_FOR_OTHERS_S = 365 * 24 * 3600  # that a process which has done its share waits for the others
@@ -66,6 +68,7 @@ def join(cluster: Cluster) -> tuple[int, int]:
     """
     import jax
 
+    _end_with_parent()
     if cluster.coordinator is not None:
         _check_reachable(cluster)
     jax.distributed.initialize(
@@ -104,6 +107,17 @@ def _check_reachable(cluster: Cluster) -> None:
     )
 
 
+def _end_with_parent() -> None:
+    """End this worker when its parent is gone, killed even: nobody would say what becomes of the run."""
+
+    def wait():
+        os.read(int(os.environ[WORKER]), 1)  # returns when the other end is closed
+        print("simcollapse: error: the process that started this one is gone", file=sys.stderr)
+        end_at_once(1)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
 def leave() -> None:
     """Leave the cluster, once all processes do."""
     import jax
@@ -133,29 +147,55 @@ def supervise(commands: Sequence[Sequence[str]], logs: Sequence[Path], out: Path
     Standard error of each goes to its file in `logs`. Once one has failed the others end when they miss its heartbeat,
     and are ended after a while here.
     """
-    workers = [_start(command, log) for command, log in zip(commands, logs, strict=True)]
+    reader, writer = os.pipe()
+    workers: list[subprocess.Popen] = []
     try:
-        failed = _first_failed(workers)
-        if failed is None:
-            return 0
-        _end_others(workers)
+        with stopping_on_sigterm():
+            workers += (_start(command, log, reader) for command, log in zip(commands, logs, strict=True))
+            failed = _first_failed(workers)
+            if failed is None:
+                return 0
+            _end_others(workers)
     except KeyboardInterrupt:
         for worker in workers:
             worker.send_signal(signal.SIGTERM)
         for worker in workers:
             worker.wait()
         raise
+    finally:
+        os.close(reader)
+        os.close(writer)
     code = workers[failed].returncode
     print(_words(failed, len(workers), code, logs[failed], out), file=sys.stderr)
     return code if code > 0 else 128 - code
 
 
-def _start(command: Sequence[str], log: Path) -> subprocess.Popen:
+@contextlib.contextmanager
+def stopping_on_sigterm() -> Iterator[None]:
+    """Let SIGTERM, which job schedulers send, stop like Ctrl-C; where signals can be handled at all."""
+
+    def interrupt(number, frame):
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough: the block in hand is waited for
+        raise KeyboardInterrupt
+
+    try:
+        before = signal.signal(signal.SIGTERM, interrupt)
+    except ValueError:  # not in the main thread
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _start(command: Sequence[str], log: Path, alive: int) -> subprocess.Popen:
     log.parent.mkdir(parents=True, exist_ok=True)
     with open(log, "ab") as errors:
         return subprocess.Popen(
             [sys.executable, "-m", "simcollapse", *command],
-            env={**os.environ, WORKER: "1"},
+            env={**os.environ, WORKER: str(alive)},
+            pass_fds=[alive],
             stderr=errors,
             start_new_session=True,  # so that Ctrl-C reaches it through this process only
         )
