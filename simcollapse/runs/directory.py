@@ -235,6 +235,15 @@ def check_same(run: Run, plain: dict[str, Any], setting: Mapping[str, Any], mix_
     return other
 
 
+def note_mixed(run: Run, words: str) -> Run:
+    """The run, which goes on under another setting, as its result will say."""
+    attributes = run.meta["attributes"]
+    told = [*attributes.get("mixed_settings", []), words]
+    meta = {**run.meta, "attributes": attributes | {"mixed_settings": list(dict.fromkeys(told))}}
+    write_atomically(run.folder / META, json.dumps(meta, indent=1).encode())
+    return Run(run.folder, meta)
+
+
 def fingerprint(plain: Mapping[str, Any]) -> str:
     """Of a resolved configuration."""
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()[:32]

@@ -131,11 +131,12 @@ def open_or_make(
                 f"made: {made.layout.num_parts} parts of {made.layout.part_size} chains; {_words(experiment)}"
             )
             return made
-    made = directory.open_run(folder)
-    other = directory.check_same(made, plain, experiment.attributes, mix_settings)
-    if other and not made.finished:
-        made.log(f"warning: goes on under another setting: {'; '.join(other)}")
-    return made
+        made = directory.open_run(folder)
+        other = directory.check_same(made, plain, experiment.attributes, mix_settings)
+        if other and not made.finished:
+            made.log(f"warning: goes on under another setting: {'; '.join(other)}")
+            made = directory.note_mixed(made, "; ".join(other))
+        return made
 
 
 def _words(experiment: engine.Experiment) -> str:
