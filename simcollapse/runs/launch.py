@@ -70,7 +70,7 @@ def join(cluster: Cluster) -> tuple[int, int]:
 
     _end_with_parent()
     if cluster.coordinator is not None:
-        _check_reachable(cluster)
+        check_reachable(cluster)
     jax.distributed.initialize(
         coordinator_address=cluster.coordinator,
         num_processes=cluster.count,
@@ -81,7 +81,7 @@ def join(cluster: Cluster) -> tuple[int, int]:
     return jax.process_index(), jax.process_count()
 
 
-def _check_reachable(cluster: Cluster) -> None:
+def check_reachable(cluster: Cluster) -> None:
     assert cluster.coordinator is not None
     host, port = _address(cluster.coordinator)
     if cluster.index == 0:
@@ -166,7 +166,7 @@ def supervise(commands: Sequence[Sequence[str]], logs: Sequence[Path], out: Path
         os.close(reader)
         os.close(writer)
     code = workers[failed].returncode
-    print(_words(failed, len(workers), code, logs[failed], out), file=sys.stderr)
+    print(words(failed, len(workers), code, logs[failed], out), file=sys.stderr)
     return code if code > 0 else 128 - code
 
 
@@ -224,7 +224,7 @@ def _end_others(workers: Sequence[subprocess.Popen]) -> None:
             time.sleep(0.1)
 
 
-def _words(index: int, count: int, code: int, log: Path, out: Path) -> str:
+def words(index: int, count: int, code: int, log: Path, out: Path) -> str:
     who = "the worker" if count == 1 else f"process {index} of {count}"
     if code == -signal.SIGABRT or code == 134:
         how = f"was ended by JAX, because {_lost(log)} was lost"
