@@ -47,7 +47,10 @@ def test_summary_output_is_smaller_for_many_chains(tiny, tmp_path):
     ("words", "said"),
     [
         (["--set", "chains=2000000000"], "record='summary'"),
-        (["--set", "n_real=1000000000", "engine=sample", "block_size=1"], "use fewer rows or rounds"),
+        (
+            ["--set", "n_per_round=200000000", "engine=sample", "over.workflow=['accumulate_subsample']"],
+            "use fewer rows or rounds, a workflow without a row buffer",
+        ),
         (["--set", f"over.n_real={list(range(30, 1030))}", f"over.task.noise={[0.1] * 3000}"], "fewer grid values"),
         (["--memory", "0.000001"], "a larger memory_bytes"),
     ],

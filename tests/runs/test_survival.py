@@ -111,7 +111,7 @@ def disk(tmp_path):
     place.mkdir()
     if os.geteuid() != 0 or not shutil.which("mount"):
         pytest.skip("only root can mount a small disk")
-    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", place], capture_output=True)
+    made = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", place], capture_output=True)
     if made.returncode:
         pytest.skip(f"cannot mount a small disk: {made.stderr.decode()}")
     yield place
@@ -123,7 +123,7 @@ def test_a_full_disk_is_named_and_the_run_goes_on_once_there_is_room(tiny, disk,
     ballast = disk / "ballast"
     out = disk / "out"
     with open(ballast, "wb") as file:
-        file.write(bytes(200 * 2**10))
+        file.write(bytes(600 * 2**10))
     words = ["run", str(tiny), "--out", str(out)]
     assert main(words) == 3
     said = capsys.readouterr().err
