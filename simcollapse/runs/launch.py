@@ -23,7 +23,9 @@ HEARTBEAT_S = 100  # JAX's own default
 CONNECT_S = 60.0  # to reach the coordinator before a process gives up
 WAIT_FOR_OTHERS_S = 365 * 24 * 3600  # that a process which has done its share waits for the others
 GRACE_S = 10.0  # for the other workers to end by themselves
-_LOST = re.compile(r"task[:=/ ]+(\d+)")
+# What JAX writes in a process that it ends (0.10, 0.12).
+_LOST = re.compile(r"[Tt]ask (\d+) heartbeat timeout|stopped sending heartbeats\):\s*(?:\S*task:)?(\d+)")
+_NO_COORDINATOR = ("Failed to send RPC to coordination service", "Socket closed")
 
 
 class Cluster(NamedTuple):
@@ -191,7 +193,7 @@ def stopping_on_sigterm() -> Iterator[None]:
 
 def _start(command: Sequence[str], log: Path, alive: int) -> subprocess.Popen:
     log.parent.mkdir(parents=True, exist_ok=True)
-    with open(log, "ab") as errors:
+    with open(log, "wb") as errors:
         return subprocess.Popen(
             [sys.executable, "-m", "simcollapse", *command],
             env={**os.environ, WORKER: str(alive)},
@@ -240,12 +242,13 @@ def words(index: int, count: int, code: int, log: Path, out: Path) -> str:
 
 def _lost(log: Path) -> str:
     """Which process JAX named as lost."""
-    found = _LOST.findall(log.read_text(encoding="utf-8", errors="replace"))
-    return (
-        f"process {found[-1]} (or the coordinator, process 0)"
-        if found
-        else "another process or the coordinator"
-    )
+    said = log.read_text(encoding="utf-8", errors="replace")
+    found = _LOST.search(said)
+    if found is not None:
+        return f"process {found[1] or found[2]}"
+    if any(words in said for words in _NO_COORDINATOR):
+        return "the coordinator, process 0,"
+    return "another process or the coordinator"
 
 
 def _last_line(log: Path) -> str:
