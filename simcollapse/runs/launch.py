@@ -23,7 +23,7 @@ HEARTBEAT_S = 100  # JAX's own default
 CONNECT_S = 60.0  # to reach the coordinator before a process gives up
 WAIT_FOR_OTHERS_S = 365 * 24 * 3600  # that a process which has done its share waits for the others
 GRACE_S = 10.0  # for the other workers to end by themselves
-# What JAX writes in a process that it ends (0.10, 0.12).
+# What JAX writes in a process that it ends (0.10).
 _LOST = re.compile(r"[Tt]ask (\d+) heartbeat timeout|stopped sending heartbeats\):\s*(?:\S*task:)?(\d+)")
 _NO_COORDINATOR = ("Failed to send RPC to coordination service", "Socket closed")
 
@@ -84,6 +84,7 @@ def join(cluster: Cluster) -> tuple[int, int]:
 
 
 def check_reachable(cluster: Cluster) -> None:
+    """Raise ConnectionError unless the coordinator answers, or, of process 0, its port can be opened."""
     assert cluster.coordinator is not None
     host, port = _address(cluster.coordinator)
     if cluster.index == 0:
@@ -227,6 +228,7 @@ def _end_others(workers: Sequence[subprocess.Popen]) -> None:
 
 
 def words(index: int, count: int, code: int, log: Path, out: Path) -> str:
+    """How worker `index` of so many ended, and how to go on."""
     who = "the worker" if count == 1 else f"process {index} of {count}"
     if code == -signal.SIGABRT or code == 134:
         how = f"was ended by JAX, because {_lost(log)} was lost"

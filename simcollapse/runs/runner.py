@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 import errno
-import signal
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -211,5 +210,3 @@ def _saying_what_stays(folder: Path) -> Iterator[None]:
             raise
         words = f"{error.strerror}; what was finished stays, and the same command goes on with it"
         raise OSError(error.errno, words, error.filename or str(folder)) from error
-
-

@@ -75,7 +75,9 @@ class Store:
         self._num_parts = num_parts
         try:
             group = zarr.open_group(self._folder / ARRAYS, mode="r")
-            self._arrays = {name: _Chunks(self._folder / ARRAYS / name, array) for name, array in group.arrays()}
+            self._arrays = {
+                name: _Chunks(self._folder / ARRAYS / name, array) for name, array in group.arrays()
+            }
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise DamagedStore(f"{self._folder / ARRAYS} cannot be read ({error}); it is damaged") from None
         for name, chunks in self._arrays.items():

@@ -11,7 +11,13 @@ import simcollapse as sc
 from simcollapse import schedules
 from simcollapse.runs import config as configs
 
-LEAST = {"task": {"name": "gaussian", "mean": [0.0, 1.0]}, "n_real": 20, "n_per_round": 20, "rounds": 2, "chains": 4}
+LEAST = {
+    "task": {"name": "gaussian", "mean": [0.0, 1.0]},
+    "n_real": 20,
+    "n_per_round": 20,
+    "rounds": 2,
+    "chains": 4,
+}
 FULL = """
 n_real = 20
 n_per_round = {name = "linear_growth", start = 10, increment = 5}
@@ -93,8 +99,20 @@ def test_every_field_is_read_and_passed_on(write):
     assert isinstance(made["verifier"].by, type(sc.linear(angle=0.3)))
     assert made["workflow"].size == 30
     assert made["over"] == {"verifier.by.angle": [0.1, 0.2], "verifier.share": [0.6, 0.7]}
-    plain = {"fixed": "kept", "rejected": "resample", "max_tries": 50, "engine": "sample", "record": "summary"}
-    plain |= {"record_model": True, "quantiles": [0.1, 0.9], "common_noise": True, "block_size": 16, "seed": 3}
+    plain = {
+        "fixed": "kept",
+        "rejected": "resample",
+        "max_tries": 50,
+        "engine": "sample",
+        "record": "summary",
+    }
+    plain |= {
+        "record_model": True,
+        "quantiles": [0.1, 0.9],
+        "common_noise": True,
+        "block_size": 16,
+        "seed": 3,
+    }
     assert {name: made[name] for name in plain} == plain
 
 
@@ -112,7 +130,9 @@ def test_resolved_and_written_and_read_again_is_the_same(write, text):
 
 
 def test_defaults_of_choices_are_written_out():
-    plain = configs.resolved(configs.from_table(LEAST | {"verifier": {"name": "knowledge_ball", "radius": 1.0}}))
+    plain = configs.resolved(
+        configs.from_table(LEAST | {"verifier": {"name": "knowledge_ball", "radius": 1.0}})
+    )
     assert plain["verifier"]["slack"] == inspect.signature(sc.knowledge_ball).parameters["slack"].default
     named = configs.from_table(LEAST | {"workflow": "accumulate"})
     table = configs.from_table(LEAST | {"workflow": {"name": "accumulate"}})
@@ -121,7 +141,13 @@ def test_defaults_of_choices_are_written_out():
 
 def test_overrides_go_into_numbers_tables_words_and_lists(write):
     text = configs.to_toml(LEAST)
-    words = ["chains=9", "task.mean=[1.0, 2.0]", "workflow=accumulate", "over.n_real=[20, 30]", "record='summary'"]
+    words = [
+        "chains=9",
+        "task.mean=[1.0, 2.0]",
+        "workflow=accumulate",
+        "over.n_real=[20, 30]",
+        "record='summary'",
+    ]
     config = configs.read(write(text), [*words, "verifier=oracle", "verifier.rate=0.1"])
     assert (config.chains, config.task["mean"], config.workflow) == (9, [1.0, 2.0], "accumulate")
     assert (config.over, config.record) == ({"n_real": [20, 30]}, "summary")
@@ -140,12 +166,18 @@ def test_an_override_without_a_place_is_refused(write, words):
         ({"chain": 3}, "unknown key 'chain'.*'chains'"),
         ({"task": {"name": "gausian", "mean": [0.0]}}, "Did you mean 'gaussian'"),
         ({"task": {"name": "gaussian", "meen": [0.0]}}, "task has an unknown key 'meen'.*'mean'"),
-        ({"verifier": {"name": "knowledge_ball", "raduis": 1.0}}, "verifier has an unknown key 'raduis'.*'radius'"),
+        (
+            {"verifier": {"name": "knowledge_ball", "raduis": 1.0}},
+            "verifier has an unknown key 'raduis'.*'radius'",
+        ),
         ({"verifier": {"name": "confidence", "share": 0.6, "by": {"name": "lineer"}}}, "'linear'"),
         ({"workflow": "acumulate"}, "'accumulate'"),
         ({"n_per_round": {"name": "linear_grwth", "start": 1, "increment": 1}}, "'linear_growth'"),
         ({"over": {"workflow": ["replce"]}}, "'replace'"),
-        ({"verifier": {"name": "no_such_module:thing"}}, "verifier.name 'no_such_module:thing' cannot be imported"),
+        (
+            {"verifier": {"name": "no_such_module:thing"}},
+            "verifier.name 'no_such_module:thing' cannot be imported",
+        ),
         ({"verifier": {"name": "math:no_such_thing"}}, "cannot be imported"),
     ],
 )
@@ -188,7 +220,9 @@ def test_what_is_no_toml_is_refused(tmp_path, text):
 def test_functions_of_the_users_own():
     here = __name__
     made = configs.arguments(
-        configs.from_table(LEAST | {"task": {"name": f"{here}:gauss"}, "verifier": {"name": f"{here}:accept_all"}})
+        configs.from_table(
+            LEAST | {"task": {"name": f"{here}:gauss"}, "verifier": {"name": f"{here}:accept_all"}}
+        )
     )
     assert isinstance(made["task"], sc.Gaussian)
     assert made["verifier"] is accept_all
@@ -231,7 +265,9 @@ def test_functions_are_told_apart_by_their_code():
 
 def test_differences_name_each_value():
     one = configs.resolved(configs.from_table(LEAST))
-    other = configs.resolved(configs.from_table(LEAST | {"chains": 5, "block_size": 32, "workflow": "accumulate"}))
+    other = configs.resolved(
+        configs.from_table(LEAST | {"chains": 5, "block_size": 32, "workflow": "accumulate"})
+    )
     assert configs.differences(one, other) == [
         "workflow.name: 'replace' -> 'accumulate'",
         "chains: 4 -> 5",

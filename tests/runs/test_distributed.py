@@ -84,7 +84,9 @@ def test_four_processes_and_one_store_the_same_bits(tiny, tmp_path, call, record
 @pytest.mark.slow
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize("victim", [0, 1, 2])
-def test_a_killed_process_is_named_and_another_number_of_processes_goes_on(tiny, tmp_path, start, call, victim):
+def test_a_killed_process_is_named_and_another_number_of_processes_goes_on(
+    tiny, tmp_path, start, call, victim
+):
     out, words = tmp_path / "run", ("--set", LONG)
     supervisor = start("run", tiny, "--out", out, "--processes", 3, "--heartbeat", HEARTBEAT_S, *words)
     wait_for_parts(out, [supervisor])
@@ -185,7 +187,9 @@ def test_an_address_that_cannot_be_opened_is_named(host, why):
     with socket.create_server(("127.0.0.1", 0)) as server:
         address = f"{host}:{server.getsockname()[1]}"
         cluster = launch.Cluster(address, 2, 0)
-        with pytest.raises(ConnectionError, match=f"cannot open the coordinator's address {address} .*--coordinator"):
+        with pytest.raises(
+            ConnectionError, match=f"cannot open the coordinator's address {address} .*--coordinator"
+        ):
             launch.check_reachable(cluster)
         with pytest.raises(ConnectionError, match=why):
             launch.check_reachable(cluster)
@@ -203,7 +207,11 @@ def test_an_address_that_is_none_is_refused(tiny, capsys, address):
     [
         (-6, "UNAVAILABLE: Task 3 heartbeat timeout. This", "was ended by JAX, because process 3 was lost"),
         (-6, "are unhealthy (stopped sending heartbeats):\n2\nThe", "because process 2 was lost"),
-        (-6, "absl::Status: UNAVAILABLE: Failed to send RPC to coordination service.", "coordinator, process 0, was"),
+        (
+            -6,
+            "absl::Status: UNAVAILABLE: Failed to send RPC to coordination service.",
+            "coordinator, process 0, was",
+        ),
         (134, "nothing of use", "because another process or the coordinator was lost"),
         (-15, "", r"was killed by signal 15 \(SIGTERM\)"),
         (3, "noise\nsimcollapse: error: disk is full\n", "ended with code 3: disk is full"),

@@ -30,7 +30,11 @@ def test_numbers_are_those_of_the_run(experiment, tmp_path, whole):
 def test_dry_run_prints_and_writes_nothing(tiny, tmp_path, capsys):
     assert main(["run", str(tiny), "--out", str(tmp_path / "out"), "--dry-run"]) == 0
     said = capsys.readouterr().out
-    for words in ("4 cells, 168 chains, 504 chain-rounds; 12 blocks in 12 parts", "memory of a device", "time here"):
+    for words in (
+        "4 cells, 168 chains, 504 chain-rounds; 12 blocks in 12 parts",
+        "memory of a device",
+        "time here",
+    ):
         assert words in said
     assert not (tmp_path / "out").exists()
 
@@ -38,7 +42,9 @@ def test_dry_run_prints_and_writes_nothing(tiny, tmp_path, capsys):
 def test_summary_output_is_smaller_for_many_chains(tiny, tmp_path):
     sizes = {}
     for record in ("chains", "summary"):
-        experiment = runner.prepare(configs.read(tiny, ["chains=100000", f"record='{record}'", "block_size=4096"]))[0]
+        experiment = runner.prepare(
+            configs.read(tiny, ["chains=100000", f"record='{record}'", "block_size=4096"])
+        )[0]
         sizes[record] = forecast.forecast(experiment, tmp_path, calibrate=False)["output_bytes"]
     assert sizes["summary"] < sizes["chains"] / 3
 
@@ -51,7 +57,10 @@ def test_summary_output_is_smaller_for_many_chains(tiny, tmp_path):
             ["--set", "n_per_round=200000000", "engine=sample", "over.workflow=['accumulate_subsample']"],
             "use fewer rows or rounds, a workflow without a row buffer",
         ),
-        (["--set", f"over.n_real={list(range(30, 1030))}", f"over.task.noise={[0.1] * 3000}"], "fewer grid values"),
+        (
+            ["--set", f"over.n_real={list(range(30, 1030))}", f"over.task.noise={[0.1] * 3000}"],
+            "fewer grid values",
+        ),
         (["--memory", "0.000001"], "a larger memory_bytes"),
     ],
     ids=["disk", "rows", "cells", "memory"],

@@ -43,7 +43,11 @@ def test_list_names_every_run_and_its_state(whole, tmp_path, capsys):
 def test_show_tells_what_it_is(whole, capsys):
     assert main(["runs", "show", str(whole.folder)]) == 0
     said = capsys.readouterr().out
-    for words in ("task: linear_regression(truth=[1.0, -1.0]", "4 cells × 42 chains × 3 rounds, seed 5", "done: all"):
+    for words in (
+        "task: linear_regression(truth=[1.0, -1.0]",
+        "4 cells × 42 chains × 3 rounds, seed 5",
+        "done: all",
+    ):
         assert words in said
     assert (whole.folder / "summary.txt").read_text() in said
     assert main(["runs", "show", str(whole.folder), "--json"]) == 0
@@ -78,7 +82,9 @@ def test_export_of_a_summary(summary_run, tmp_path):
     table = pd.read_parquet(tmp_path / "out.parquet").set_index(["task.noise", "statistic", "round"])
     mean = table.loc[(1.0, "mean", 3), "squared_error"]
     assert mean == result["squared_error"].sel({"task.noise": 1.0, "statistic": "mean", "round": 3})
-    np.testing.assert_array_equal(xr.open_dataset(tmp_path / "out.nc")["squared_error"], result["squared_error"])
+    np.testing.assert_array_equal(
+        xr.open_dataset(tmp_path / "out.nc")["squared_error"], result["squared_error"]
+    )
 
 
 def test_models_are_exported_column_by_column(tmp_path):
@@ -130,8 +136,14 @@ def test_usage_that_makes_no_sense_is_refused(tiny, capsys):
         (["--processes", "2", "--shard", "0/2"], "--processes goes neither"),
         (["--distributed", "--shard", "0/2"], "does not go with --shard"),
         (["--coordinator", "localhost:1"], "give all three, or none"),
-        (["--distributed", "--coordinator", "h", "--process-count", "2", "--process-index", "0"], "host:port"),
-        (["--distributed", "--coordinator", "h:1", "--process-count", "2", "--process-index", "2"], "0 … 1 of 2"),
+        (
+            ["--distributed", "--coordinator", "h", "--process-count", "2", "--process-index", "0"],
+            "host:port",
+        ),
+        (
+            ["--distributed", "--coordinator", "h:1", "--process-count", "2", "--process-index", "2"],
+            "0 … 1 of 2",
+        ),
         (["--coordinator", "h:1", "--process-count", "2", "--process-index", "0"], "go with --distributed"),
         (["--processes", "0"], "processes must be >= 1"),
         (["--heartbeat", "0", "--processes", "2"], "heartbeat must be >= 1"),

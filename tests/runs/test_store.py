@@ -81,7 +81,7 @@ def test_models_and_ready_made_choices(tmp_path):
     assert result["model_coef"].dims == ("chain", "round", "dim")
     swept = sc.sweep(**configs.arguments(configs.from_table(table)), progress=False)
     assert_same_results(result, swept)
-    with pytest.raises(ValueError, match="holds a run of another config .*task.*digest"):
+    with pytest.raises(ValueError, match=r"holds a run of another config .*task.*digest"):
         runs.run(table | {"task": sc.linear_regression([1.0, -1.0 + 1e-9])}, tmp_path / "run", progress=False)
     assert runs.run(table, tmp_path / "run", progress=False).finished
 
@@ -117,7 +117,7 @@ def test_a_torn_part_is_refused_when_read_and_computed_again(copy, whole, harm):
         mark.write_text("" if harm == "mark empty" else mark.read_text()[:40])
     else:
         path.write_bytes({"short": data[:-1], "longer": data + b"0", "other bits": data[:-1] + b"!"}[harm])
-    with pytest.raises(runs.DamagedStore, match="torn or missing|is damaged"):
+    with pytest.raises(runs.DamagedStore, match=r"torn or missing|is damaged"):
         copy.load()
     assert_same_files(again(copy), whole)
     assert "1 were torn and are computed again; computing 1 on" in log(copy)
@@ -141,7 +141,9 @@ def test_a_mark_of_another_run_is_refused(copy):
     mark = copy.folder / MARKS / "000001.json"
     mark.write_text(mark.read_text().replace(copy.meta["fingerprint"], "0" * 32))
     for use in (lambda: again(copy), copy.load):
-        with pytest.raises(runs.DamagedStore, match="000001.json was written by a run of another configuration"):
+        with pytest.raises(
+            runs.DamagedStore, match=r"000001\.json was written by a run of another configuration"
+        ):
             use()
 
 
@@ -173,7 +175,9 @@ def test_a_damaged_run_json_is_refused(copy, text, words):
 def test_a_newer_format_is_refused(copy):
     path = copy.folder / directory.META
     path.write_text(json.dumps(copy.meta | {"format": 2, "setting": {"simcollapse_version": "9.1"}}))
-    with pytest.raises(ValueError, match="written by simcollapse 9.1 in format 2; this version reads .* up to 1"):
+    with pytest.raises(
+        ValueError, match=r"written by simcollapse 9\.1 in format 2; this version reads .* up to 1"
+    ):
         again(copy)
 
 
@@ -187,7 +191,7 @@ def test_another_setting_is_told_and_mixed_only_when_asked(copy, whole):
     (copy.folder / directory.META).write_text(json.dumps(copy.meta | {"setting": setting}))
     assert again(copy).finished  # nothing is left to do, so nothing is mixed
     (copy.folder / MARKS / "000000.json").unlink()
-    with pytest.raises(ValueError, match="another setting .*cpu_threads: 99 -> .*--mix-settings") as refused:
+    with pytest.raises(ValueError, match=r"another setting .*cpu_threads: 99 -> .*--mix-settings") as refused:
         again(copy)
     assert "jax_version: '0.0.1' -> " in str(refused.value)
     run = runs.run(copy.folder / directory.CONFIG, copy.folder, mix_settings=True, progress=False)
