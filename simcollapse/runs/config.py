@@ -298,13 +298,28 @@ def _digest(value: Any) -> str:
     digest.update(str(structure).encode() if dataclasses.is_dataclass(value) else b"")
     for leaf in leaves:
         if callable(leaf):
-            try:
-                digest.update(inspect.getsource(leaf).encode())
-            except (OSError, TypeError):
-                digest.update(getattr(leaf, "__qualname__", type(leaf).__qualname__).encode())
+            digest.update(_words_of(leaf).encode())
         else:
             digest.update(np.ascontiguousarray(leaf).tobytes())
     return digest.hexdigest()[:16]
+
+
+def _words_of(function: Callable) -> str:
+    """Source of a function, and the numbers and words that it holds from where it was made."""
+    try:
+        source = inspect.getsource(function)
+    except (OSError, TypeError):
+        source = getattr(function, "__qualname__", type(function).__qualname__)
+    try:
+        held = inspect.getclosurevars(function).nonlocals
+    except (TypeError, ValueError):
+        held = {}
+    plain = {
+        name: np.asarray(value).tolist()
+        for name, value in held.items()
+        if isinstance(value, str | bool | int | float) or hasattr(value, "__array__")
+    }
+    return f"{source}{plain}"
 
 
 def to_toml(plain: Mapping[str, Any]) -> str:

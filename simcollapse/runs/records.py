@@ -86,7 +86,7 @@ class Streams:
     def columns(self, done: Done) -> Columns:
         """Rows of a part out of its finished blocks and their records."""
         cells = sorted({int(cell) for job, _ in done for cell in job.cells[job.valid]})
-        out = {"cell": np.full(self.rows, -1, _INT), "chains": np.zeros(self.rows, _INT)}
+        out: Columns = {"cell": np.full(self.rows, -1, _INT), "chains": np.zeros(self.rows, _INT)}
         out["frozen"] = np.full((self.rows, 3), -1, _INT)
         out["cell"][: len(cells)] = cells
         for block, (job, record) in enumerate(done):
@@ -115,7 +115,7 @@ class Streams:
 
     def collect(self, columns: Columns, collector: Any) -> None:
         """Merge a part that was read into a collector of summaries, block by block."""
-        for row in np.flatnonzero(columns["cell"] >= 0):
+        for row in np.flatnonzero(columns["cell"] >= 0).tolist():
             cell = int(columns["cell"][row])
             number, k, reason = (int(x) for x in columns["frozen"][row])
             if number >= 0:

@@ -70,7 +70,7 @@ def _of_chains(columns: records.Columns, width: int) -> Iterator[tuple]:
 
 def _of_streams(columns: records.Columns, width: int) -> Iterator[tuple]:
     """The same of a part that holds streams, block by block."""
-    for row in np.flatnonzero(columns["cell"] >= 0):
+    for row in np.flatnonzero(columns["cell"] >= 0).tolist():
         for block in records.blocks_of(columns, row):
             for name in records.names(columns):
                 moments = [columns[f"{name}.{field}"][row, block] for field in ("count", "mean", "square")]
@@ -81,29 +81,29 @@ def _of_streams(columns: records.Columns, width: int) -> Iterator[tuple]:
 def write(run: Run, experiment: engine.Experiment, *, check: bool = False) -> dict[str, Any]:
     """Write summary.txt and summary.json of a finished run, with z-scores against closed forms where asked."""
     found = moments(run)
-    report = None
-    if check:
-        from simcollapse.runs import check as checks  # imports `theory`, which a plain run does not need
-
-        cells = experiment.plan.cells
-        schedules = {c: p.schedule[1:] for p in experiment.programs for c in p.cells}
-        report = checks.check(
-            cells, run.plan.rounds, [schedules[c] for c in range(len(cells))], found, run.plan.chains
-        )
     plain = summarise(run, found)
-    if report is not None:
-        plain["check"] = checks.as_dict(report)
-    words = text(plain)
-    if report is not None:
-        written = io.StringIO()
-        checks.print_report(report, Console(file=written, width=forecast.PLAIN_WIDTH))
-        words += f"\n{written.getvalue()}"
+    words, told = text(plain), "summary written"
+    if check:
+        plain["check"], table = _check(run, experiment, found)
+        words += f"\n{table}"
+        told += f", checked against closed forms: {plain['check']['verdict']}"
     write_atomically(run.folder / JSON, json.dumps(_finite(plain), indent=1, allow_nan=False).encode())
     write_atomically(run.folder / TEXT, words.encode())
-    run.log(
-        f"summary written{'' if report is None else ', checked against closed forms: ' + str(report.verdict)}"
-    )
+    run.log(told)
     return plain
+
+
+def _check(run: Run, experiment: engine.Experiment, found: Moments) -> tuple[dict[str, Any], str]:
+    """Plain values and words of a check against closed forms."""
+    from simcollapse.runs import check  # imports `theory`, which a plain run does not need
+
+    cells = experiment.plan.cells
+    schedules = {c: p.schedule[1:] for p in experiment.programs for c in p.cells}
+    by_cell = [schedules[c] for c in range(len(cells))]
+    report = check.check(cells, run.plan.rounds, by_cell, found, run.plan.chains)
+    written = io.StringIO()
+    check.print_report(report, Console(file=written, width=forecast.PLAIN_WIDTH))
+    return check.as_dict(report), written.getvalue()
 
 
 def summarise(run: Run, found: Moments) -> dict[str, Any]:

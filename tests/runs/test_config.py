@@ -249,18 +249,18 @@ def test_ready_made_choices_pass_and_their_numbers_count():
     assert tomllib.loads(configs.to_toml(one)) == one
 
 
-def test_functions_are_told_apart_by_their_code():
-    def near(key, batch, model):
-        return abs(batch.y) < 1
+def test_functions_are_told_apart_by_their_code_and_what_they_hold():
+    def near(limit):
+        return lambda key, batch, model: abs(batch.y) < limit
 
-    first = configs.resolved(configs.from_table(LEAST | {"verifier": near}))
+    def far(limit):
+        return lambda key, batch, model: abs(batch.y) > limit
 
-    def near(key, batch, model):
-        return abs(batch.y) < 2
+    def digest(function):
+        return configs.resolved(configs.from_table(LEAST | {"verifier": function}))["verifier"]["digest"]
 
-    second = configs.resolved(configs.from_table(LEAST | {"verifier": near}))
-    assert first["verifier"]["object"] == second["verifier"]["object"]
-    assert first["verifier"]["digest"] != second["verifier"]["digest"]
+    assert digest(near(1.0)) == digest(near(1.0))
+    assert len({digest(f) for f in (near(1.0), near(2.0), near(np.ones(2)), far(1.0))}) == 4
 
 
 def test_differences_name_each_value():
