@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import sys
 from pathlib import Path
 from typing import Annotated, Any, ClassVar
 
@@ -79,6 +80,8 @@ class Run:
 
         from simcollapse.runs import config as configs
 
+        if os.getcwd() not in sys.path and "" not in sys.path:
+            sys.path.append(os.getcwd())  # for "module:function" in the file
         config = configs.read(self.config, self.set)
         if config.float64 is None:
             config = dataclasses.replace(config, float64=True)
@@ -140,8 +143,7 @@ class Run:
         if not self.distributed:
             return _tell(runs.run(config, out, shard=_shard(self.shard), **options))
         shard = launch.join(cluster)
-        made = runs.run(config, out, shard=shard, together=True, **options)
-        launch.leave()
+        made = runs.run(config, out, shard=shard, meet=launch.leave, **options)
         return _tell(made) if shard[0] == 0 else 0
 
 

@@ -97,7 +97,7 @@ class Runs:
     """Look at run directories: list, show, plot, export."""
 
     float64: ClassVar[bool] = True
-    action: _Action  # pyright: ignore[reportInvalidTypeForm]
+    action: Annotated[_Action, tyro.conf.OmitArgPrefixes]  # pyright: ignore[reportInvalidTypeForm]
     """What to do."""
 
     def run(self) -> int:

@@ -168,14 +168,22 @@ def arguments(config: Config) -> dict[str, Any]:
             or not isinstance(values, Sequence | np.ndarray)
         ):
             raise TypeError(f"over.{path} must be a list of values, got {values!r}")
-        over[path] = [_made(value, path) for value in values]
+        over[path] = [_swept(value, path) for value in values]
     given["over"] = over
     return given
 
 
+def _swept(value: Any, path: str) -> Any:
+    """A swept value; the name of a workflow stays a name, which labels the result."""
+    if path == "workflow" and isinstance(value, str):
+        check_choice("over.workflow", value, workflows.BARE)
+        return value
+    return _made(value, path)
+
+
 def _made(value: Any, place: str) -> Any:
     """`value`, which stands at the dotted `place`, with tables that have a name turned into what they describe."""
-    known = OUTER.get(place, INNER)
+    known = _known(place)
     if isinstance(value, str) and (place in OUTER or (value in INNER and "." in place)):
         value = {"name": value}
     if not isinstance(value, Mapping):
@@ -186,11 +194,14 @@ def _made(value: Any, place: str) -> Any:
     given = {key: _made(inner, f"{place}.{key}") for key, inner in value.items() if key != "name"}
     if isinstance(name, str) and ":" in name:
         return _imported(name, place, given)
-    if place not in OUTER and name in verifiers.KNOWN:  # a verifier inside another
-        known = verifiers.KNOWN
     check_choice(f"{place}.name", name, known)
     _check_arguments(known[name], given, place)
     return known[name](**given)
+
+
+def _known(place: str) -> Mapping[str, Maker]:
+    """What may stand at a place; inside a verifier also verifiers."""
+    return OUTER.get(place) or (INNER | verifiers.KNOWN if place.startswith("verifier.") else INNER)
 
 
 def _check_arguments(maker: Maker, given: Mapping[str, Any], place: str) -> None:
@@ -213,7 +224,8 @@ def _imported(name: str, place: str, given: Mapping[str, Any]) -> Any:
         found = getattr(importlib.import_module(module), attribute)
     except (ImportError, AttributeError) as error:
         raise ValueError(f"{place}.name {name!r} cannot be imported: {error}") from None
-    return found(**given) if given else found
+    # a verifier may be the function itself, a task or a workflow is what a function makes
+    return found(**given) if given or (place in ("task", "workflow") and callable(found)) else found
 
 
 def _flat(table: Mapping[str, Any], place: str) -> dict[str, Any]:
@@ -269,7 +281,7 @@ def _plain(value: Any, place: str) -> Any:
 def _with_defaults(table: dict[str, Any], place: str) -> dict[str, Any]:
     """`table` with the arguments that its maker would take by default, where they are plain values."""
     name = table.get("name")
-    maker = OUTER.get(place, INNER).get(name) or (verifiers.KNOWN.get(name) if place not in OUTER else None)
+    maker = _known(place).get(name) if isinstance(name, str) else None
     if maker is None:
         return table
     defaults = {n: p.default for n, p in inspect.signature(maker).parameters.items() if n not in table}
@@ -286,13 +298,28 @@ def _digest(value: Any) -> str:
     digest.update(str(structure).encode() if dataclasses.is_dataclass(value) else b"")
     for leaf in leaves:
         if callable(leaf):
-            try:
-                digest.update(inspect.getsource(leaf).encode())
-            except (OSError, TypeError):
-                digest.update(getattr(leaf, "__qualname__", type(leaf).__qualname__).encode())
+            digest.update(_words_of(leaf).encode())
         else:
             digest.update(np.ascontiguousarray(leaf).tobytes())
     return digest.hexdigest()[:16]
+
+
+def _words_of(function: Callable) -> str:
+    """Source of a function, and the numbers and words that it holds from where it was made."""
+    try:
+        source = inspect.getsource(function)
+    except (OSError, TypeError):
+        source = getattr(function, "__qualname__", type(function).__qualname__)
+    try:
+        held = inspect.getclosurevars(function).nonlocals
+    except (TypeError, ValueError):
+        held = {}
+    plain = {
+        name: np.asarray(value).tolist()
+        for name, value in held.items()
+        if isinstance(value, str | bool | int | float) or hasattr(value, "__array__")
+    }
+    return f"{source}{plain}"
 
 
 def to_toml(plain: Mapping[str, Any]) -> str:

@@ -31,10 +31,11 @@ from simcollapse.engine import Experiment
 from simcollapse.runs import config as configs
 from simcollapse.runs import layout as layouts
 from simcollapse.runs import records
-from simcollapse.runs.store import Store, create, write_atomically
+from simcollapse.runs.store import ARRAYS, MARKS, Store, create, write_atomically
 
 FORMAT = 1
 META, CONFIG, LOG, LOCK = "run.json", "config.toml", "log.txt", "lock"
+MAKING = "making"  # there while the directory is made: what else is there then is ours
 LOGS = "log"  # what the names of logs begin with; workers have logs of their own
 # Of a setting, what decides the bits of a result; the others are only told.
 DECISIVE = (
@@ -173,13 +174,13 @@ def make(folder: Path, plain: dict[str, Any], experiment: Experiment, workers: i
     Raises:
         FileExistsError: something else lies there.
     """
-    strange = [p.name for p in folder.iterdir() if not p.name.startswith((LOGS, LOCK))]
-    unfinished = {CONFIG, "store.zarr", "done"}  # of a run killed while it was made
-    if set(strange) - unfinished:
+    strange = sorted(p.name for p in folder.iterdir() if not p.name.startswith((LOGS, LOCK)))
+    if strange and MAKING not in strange:
         raise FileExistsError(
-            f"out {str(folder)!r} is not empty and no run directory (it has {sorted(strange)[0]!r}); name another one"
+            f"out {str(folder)!r} is not empty and no run directory (it has {strange[0]!r}); name another one"
         )
-    for name in strange:
+    (folder / MAKING).touch()
+    for name in (CONFIG, ARRAYS, MARKS):  # of a process that was killed here
         _remove(folder / name)
     layout = layouts.lay_out(experiment, workers)
     plan = experiment.plan
@@ -209,8 +210,9 @@ def make(folder: Path, plain: dict[str, Any], experiment: Experiment, workers: i
     }
     record = records.KINDS[plan.record](plan, layout)
     create(folder, layout.num_parts, record.rows, record.variables(shapes))
-    write_atomically(folder / CONFIG, configs.to_toml(plain))
-    write_atomically(folder / META, json.dumps(meta, indent=1))  # last: with it the directory is whole
+    write_atomically(folder / CONFIG, configs.to_toml(plain).encode())
+    write_atomically(folder / META, json.dumps(meta, indent=1).encode())  # with it the directory is whole
+    (folder / MAKING).unlink()
     return Run(folder, meta)
 
 
@@ -231,6 +233,15 @@ def check_same(run: Run, plain: dict[str, Any], setting: Mapping[str, Any], mix_
             "only; --mix-settings goes on all the same and says so in the run"
         )
     return other
+
+
+def note_mixed(run: Run, words: str) -> Run:
+    """The run, which goes on under another setting, as its result will say."""
+    attributes = run.meta["attributes"]
+    told = [*attributes.get("mixed_settings", []), words]
+    meta = {**run.meta, "attributes": attributes | {"mixed_settings": list(dict.fromkeys(told))}}
+    write_atomically(run.folder / META, json.dumps(meta, indent=1).encode())
+    return Run(run.folder, meta)
 
 
 def fingerprint(plain: Mapping[str, Any]) -> str:
@@ -278,12 +289,12 @@ def _lock(path: Path, how: int) -> Iterator[None]:
             fcntl.flock(file, how | fcntl.LOCK_NB)
         except BlockingIOError:
             file.seek(0)
-            who = file.read().strip() or "another process"
+            who = file.read().strip() or "other processes, each a shard of it"
             raise Busy(
                 f"{path.parent} is being written by {who}; wait for it, or name another --out"
             ) from None
+        file.truncate(0)  # who is named there was killed
         if how == fcntl.LOCK_EX:
-            file.truncate(0)
             file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
             file.flush()
         yield
@@ -295,4 +306,4 @@ def _remove(path: Path) -> None:
     if path.is_dir():
         shutil.rmtree(path)
     else:
-        path.unlink()
+        path.unlink(missing_ok=True)

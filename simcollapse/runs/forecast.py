@@ -5,7 +5,6 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from rich.console import Console
 from rich.table import Table
 
@@ -26,6 +25,7 @@ def forecast(experiment: engine.Experiment, out: Path, *, calibrate: bool = True
     Raises:
         OSError: the disk has too little space; says what would need less.
     """
+    check_disk(out, experiment, len(experiment.devices))
     cut = layouts.lay_out(experiment, len(experiment.devices))
     at_once = blocks.blocks_at_once(experiment.devices)
     programs = [
@@ -49,14 +49,13 @@ def forecast(experiment: engine.Experiment, out: Path, *, calibrate: bool = True
     if calibrate:
         made["compile_s"] = sum(p["compile_s"] for p in programs)
         made["run_s"] = sum(p["run_s"] for p in programs)
-    check_disk(out, experiment, len(experiment.devices))
     return made
 
 
 def _program(experiment, cut, which, at_once, *, calibrate) -> dict[str, Any]:
     program, size = experiment.programs[which], cut.block_sizes[which]
     row_bytes, kept_bytes = blocks.chain_bytes(program)
-    jobs = blocks.jobs(program, size, experiment.plan.chains)
+    num_blocks = -(-cut.places[which] // size)
     task, verifier, workflow = program.loop_static.treedef.unflatten(program.leaves)
     made = {
         "task": type(task).__name__,
@@ -65,15 +64,16 @@ def _program(experiment, cut, which, at_once, *, calibrate) -> dict[str, Any]:
         "engine": "sample" if program.loop_static.law is None else "law",
         "cells": len(program.cells),
         "block_size": size,
-        "blocks": len(jobs),
+        "blocks": num_blocks,
         "block_bytes": size * (blocks.ROW_COPIES * row_bytes + kept_bytes),
     }
     if not calibrate:
         return made
-    first_s = _seconds(experiment, jobs[:1])
-    some = (jobs * CALIBRATED * at_once)[: CALIBRATED * at_once]
+    jobs = blocks.jobs(program, size, experiment.plan.chains, end=min(size, cut.places[which]))
+    first_s = _seconds(experiment, jobs)
+    some = jobs * CALIBRATED * at_once
     block_s = _seconds(experiment, some) / len(some)
-    return made | {"compile_s": max(0.0, first_s - at_once * block_s), "run_s": len(jobs) * block_s}
+    return made | {"compile_s": max(0.0, first_s - at_once * block_s), "run_s": num_blocks * block_s}
 
 
 def _seconds(experiment, jobs) -> float:
@@ -84,11 +84,9 @@ def _seconds(experiment, jobs) -> float:
 
 
 def output_bytes(experiment: engine.Experiment, cut: layouts.Layout) -> int:
-    """Size of the store before compression."""
+    """Size of the store, about; counts take less, as they are compressed."""
     record = records.KINDS[experiment.plan.record](experiment.plan, cut)
-    variables = record.variables(results.flatten(experiment.shapes))
-    row = sum(int(np.prod(shape)) * np.dtype(kind).itemsize for shape, kind in variables.values())
-    return cut.num_parts * record.rows * row
+    return cut.num_parts * record.num_bytes(results.flatten(experiment.shapes))
 
 
 def free_bytes(out: Path) -> int:
@@ -139,7 +137,7 @@ def print_forecast(made: dict[str, Any], console: Console | None = None) -> None
     console.print(table)
     console.print(
         f"memory of a device: {_size(made['memory_per_device_bytes'])} (may take {_size(made['device_bytes'])}); "
-        f"output: {_size(made['output_bytes'])} before compression ({_size(made['free_bytes'])} free)"
+        f"output: at most about {_size(made['output_bytes'])} ({_size(made['free_bytes'])} free)"
     )
     if "run_s" in made:
         console.print(

@@ -1,27 +1,31 @@
 """Processes of a distributed run: started, watched, and their end put into words.
 
 When a process of a JAX cluster dies, JAX ends the others without a Python exception once the heartbeat is missed. So
-every worker has a parent that never joins the cluster, waits for its worker and says what happened. This module starts
-no JAX itself.
+every worker has a parent that never joins the cluster, waits for its worker and says what happened. A worker whose
+parent is gone ends too. This module starts no JAX itself.
 """
 
+import contextlib
 import os
 import re
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
-WORKER = "SIMCOLLAPSE_WORKER"  # in the environment of a worker
+WORKER = "SIMCOLLAPSE_WORKER"  # in the environment of a worker: the pipe that its parent holds open
 HEARTBEAT_S = 100  # JAX's own default
 CONNECT_S = 60.0  # to reach the coordinator before a process gives up
 WAIT_FOR_OTHERS_S = 365 * 24 * 3600  # that a process which has done its share waits for the others
 GRACE_S = 10.0  # for the other workers to end by themselves
-_LOST = re.compile(r"task[:=/ ]+(\d+)")
+# What JAX writes in a process that it ends (0.10).
+_LOST = re.compile(r"[Tt]ask (\d+) heartbeat timeout|stopped sending heartbeats\):\s*(?:\S*task:)?(\d+)")
+_NO_COORDINATOR = ("Failed to send RPC to coordination service", "Socket closed")
 
 
 class Cluster(NamedTuple):
@@ -66,8 +70,9 @@ def join(cluster: Cluster) -> tuple[int, int]:
     """
     import jax
 
+    _end_with_parent()
     if cluster.coordinator is not None:
-        _check_reachable(cluster)
+        check_reachable(cluster)
     jax.distributed.initialize(
         coordinator_address=cluster.coordinator,
         num_processes=cluster.count,
@@ -78,7 +83,8 @@ def join(cluster: Cluster) -> tuple[int, int]:
     return jax.process_index(), jax.process_count()
 
 
-def _check_reachable(cluster: Cluster) -> None:
+def check_reachable(cluster: Cluster) -> None:
+    """Raise ConnectionError unless the coordinator answers, or, of process 0, its port can be opened."""
     assert cluster.coordinator is not None
     host, port = _address(cluster.coordinator)
     if cluster.index == 0:
@@ -102,6 +108,17 @@ def _check_reachable(cluster: Cluster) -> None:
         f"no coordinator answers at {cluster.coordinator} after {CONNECT_S:.0f} s ({why}); is process 0 started, and "
         "--coordinator its address?"
     )
+
+
+def _end_with_parent() -> None:
+    """End this worker when its parent is gone, killed even: nobody would say what becomes of the run."""
+
+    def wait():
+        os.read(int(os.environ[WORKER]), 1)  # returns when the other end is closed
+        print("simcollapse: error: the process that started this one is gone", file=sys.stderr)
+        end_at_once(1)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 def leave() -> None:
@@ -133,29 +150,55 @@ def supervise(commands: Sequence[Sequence[str]], logs: Sequence[Path], out: Path
     Standard error of each goes to its file in `logs`. Once one has failed the others end when they miss its heartbeat,
     and are ended after a while here.
     """
-    workers = [_start(command, log) for command, log in zip(commands, logs, strict=True)]
+    reader, writer = os.pipe()
+    workers: list[subprocess.Popen] = []
     try:
-        failed = _first_failed(workers)
-        if failed is None:
-            return 0
-        _end_others(workers)
+        with stopping_on_sigterm():
+            workers += (_start(command, log, reader) for command, log in zip(commands, logs, strict=True))
+            failed = _first_failed(workers)
+            if failed is None:
+                return 0
+            _end_others(workers)
     except KeyboardInterrupt:
         for worker in workers:
             worker.send_signal(signal.SIGTERM)
         for worker in workers:
             worker.wait()
         raise
+    finally:
+        os.close(reader)
+        os.close(writer)
     code = workers[failed].returncode
-    print(_words(failed, len(workers), code, logs[failed], out), file=sys.stderr)
+    print(words(failed, len(workers), code, logs[failed], out), file=sys.stderr)
     return code if code > 0 else 128 - code
 
 
-def _start(command: Sequence[str], log: Path) -> subprocess.Popen:
+@contextlib.contextmanager
+def stopping_on_sigterm() -> Iterator[None]:
+    """Let SIGTERM, which job schedulers send, stop like Ctrl-C; where signals can be handled at all."""
+
+    def interrupt(number, frame):
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # once is enough: the block in hand is waited for
+        raise KeyboardInterrupt
+
+    try:
+        before = signal.signal(signal.SIGTERM, interrupt)
+    except ValueError:  # not in the main thread
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _start(command: Sequence[str], log: Path, alive: int) -> subprocess.Popen:
     log.parent.mkdir(parents=True, exist_ok=True)
-    with open(log, "ab") as errors:
+    with open(log, "wb") as errors:
         return subprocess.Popen(
             [sys.executable, "-m", "simcollapse", *command],
-            env={**os.environ, WORKER: "1"},
+            env={**os.environ, WORKER: str(alive)},
+            pass_fds=[alive],
             stderr=errors,
             start_new_session=True,  # so that Ctrl-C reaches it through this process only
         )
@@ -184,7 +227,8 @@ def _end_others(workers: Sequence[subprocess.Popen]) -> None:
             time.sleep(0.1)
 
 
-def _words(index: int, count: int, code: int, log: Path, out: Path) -> str:
+def words(index: int, count: int, code: int, log: Path, out: Path) -> str:
+    """How worker `index` of so many ended, and how to go on."""
     who = "the worker" if count == 1 else f"process {index} of {count}"
     if code == -signal.SIGABRT or code == 134:
         how = f"was ended by JAX, because {_lost(log)} was lost"
@@ -200,12 +244,13 @@ def _words(index: int, count: int, code: int, log: Path, out: Path) -> str:
 
 def _lost(log: Path) -> str:
     """Which process JAX named as lost."""
-    found = _LOST.findall(log.read_text(encoding="utf-8", errors="replace"))
-    return (
-        f"process {found[-1]} (or the coordinator, process 0)"
-        if found
-        else "another process or the coordinator"
-    )
+    said = log.read_text(encoding="utf-8", errors="replace")
+    found = _LOST.search(said)
+    if found is not None:
+        return f"process {found[1] or found[2]}"
+    if any(words in said for words in _NO_COORDINATOR):
+        return "the coordinator, process 0,"
+    return "another process or the coordinator"
 
 
 def _last_line(log: Path) -> str:

@@ -15,7 +15,6 @@ from simcollapse.checks import check_whole
 from simcollapse.engine import Experiment
 
 PART_BYTES = 16 * 2**20  # written at once; larger chunks cost a killed run more
-LEAST_PART_BYTES = 2**20  # smaller ones spend their time on opening files
 PARTS_EACH = 4  # for each worker, so that none waits long for the last
 LEAST_PARTS = 16
 
@@ -70,13 +69,10 @@ def lay_out(experiment: Experiment, workers: int = 1) -> Layout:
     largest = max(experiment.block_sizes)
     each = place_bytes(experiment)
     wanted = max(LEAST_PARTS, PARTS_EACH * workers)
-    part_bytes = min(max(each * sum(places) // wanted, LEAST_PART_BYTES), PART_BYTES)
-    if (
-        experiment.plan.record == "summary"
-    ):  # a part touches few cells: each takes a histogram for every number
-        part_bytes = min(part_bytes, each * chains)
-    in_row = max(1, min(part_bytes // (each * largest), math.ceil(sum(places) / (wanted * largest))))
-    return Layout(tuple(experiment.block_sizes), places, largest * in_row)
+    part_places = min(PART_BYTES // each, math.ceil(sum(places) / wanted), max(places))
+    if experiment.plan.record == "summary":  # few cells in a part: each takes a histogram for every number
+        part_places = min(part_places, chains)
+    return Layout(tuple(experiment.block_sizes), places, largest * math.ceil(part_places / largest))
 
 
 def place_bytes(experiment: Experiment) -> int:

@@ -1,8 +1,9 @@
 """What the rows of a store are, one file's worth for each way to record: whole chains, or streams of each cell.
 
 With record="chains" a row is one chain, and `cell` and `chain` say which (-1: padding). With record="summary" a row is
-what one part knows of one cell: count, mean, sum of squares and histogram of every variable (`streaming.Stream`); parts
-that share a cell are merged when they are read, in their order.
+what one part knows of one cell: count, mean and sum of squares of every variable by block, and a histogram
+(`streaming.Stream`). They are merged in the order of blocks when they are read, as `simcollapse.sweep` does, so that it
+changes no bit how a run is cut into parts.
 """
 
 from typing import Any
@@ -13,7 +14,11 @@ from simcollapse import blocks, results, streaming
 from simcollapse.runs.layout import Layout
 
 Columns = dict[str, np.ndarray]
+Variables = dict[str, tuple[tuple[int, ...], Any]]
+Done = list[tuple[blocks.Job, dict[str, np.ndarray]]]  # blocks and their records
 _INT = np.dtype(np.int32)
+_MOMENTS = streaming.FIELDS[:-1]
+_FILLED_BINS, _BIN_BYTES = 300, 3  # of a histogram compressed: numbers that spread over five decades
 
 
 class Chains:
@@ -22,11 +27,15 @@ class Chains:
     def __init__(self, plan: results.Plan, layout: Layout):
         self._plan, self.rows = plan, layout.part_size
 
-    def variables(self, shapes: dict[str, Any]) -> dict[str, tuple[tuple[int, ...], Any]]:
+    def variables(self, shapes: dict[str, Any]) -> Variables:
         """Shape of a row and dtype of every array."""
         return {"cell": ((), _INT), "chain": ((), _INT)} | {n: (s.shape, s.dtype) for n, s in shapes.items()}
 
-    def columns(self, done: list[tuple[blocks.Job, dict[str, np.ndarray]]]) -> Columns:
+    def num_bytes(self, shapes: dict[str, Any]) -> int:
+        """Bytes of a part on the disk, at most."""
+        return self.rows * _row_bytes(self.variables(shapes))
+
+    def columns(self, done: Done) -> Columns:
         """Rows of a part out of its finished blocks and their records."""
         made: dict[str, list[np.ndarray]] = {}
         for job, record in done:
@@ -51,64 +60,95 @@ class Streams:
 
     def __init__(self, plan: results.Plan, layout: Layout):
         self._plan = plan
+        self._part_chains = layout.part_size
         self.rows = -(-layout.part_size // plan.chains) + 1  # cells that a part may touch
+        self._blocks = max(-(-layout.part_size // size) for size in layout.block_sizes)
 
-    def variables(self, shapes: dict[str, Any]) -> dict[str, tuple[tuple[int, ...], Any]]:
+    def variables(self, shapes: dict[str, Any]) -> Variables:
         """Shape of a row and dtype of every array."""
-        widths = {name: int(np.prod(shape.shape)) for name, shape in shapes.items()}
-        widths |= dict.fromkeys(results.RATES, self._plan.rounds + 1)
-        made: dict[str, tuple[tuple[int, ...], Any]] = {"cell": ((), _INT), "chains": ((), _INT)}
+        made: Variables = {"cell": ((), _INT), "chains": ((), _INT)}
         made["frozen"] = ((3,), _INT)  # chain, round and reason of the first that froze, or -1
-        for name, width in widths.items():
-            made |= {f"{name}.{field}": ((width,), float) for field in streaming.FIELDS[:-1]}
+        for name, width in self._widths(shapes).items():
+            made |= {f"{name}.{field}": ((self._blocks, width), float) for field in _MOMENTS}
             made[f"{name}.histogram"] = ((width, streaming.BINS), _INT)
         return made
 
-    def columns(self, done: list[tuple[blocks.Job, dict[str, np.ndarray]]]) -> Columns:
+    def _widths(self, shapes: dict[str, Any]) -> dict[str, int]:
+        widths = {name: int(np.prod(shape.shape)) for name, shape in shapes.items()}
+        return widths | dict.fromkeys(results.RATES, self._plan.rounds + 1)
+
+    def num_bytes(self, shapes: dict[str, Any]) -> int:
+        """Bytes of a part on the disk, about: histograms are nearly all zeros, which compression removes."""
+        plain = {k: v for k, v in self.variables(shapes).items() if not k.endswith(".histogram")}
+        filled = min(_FILLED_BINS * self.rows, self._part_chains)
+        return self.rows * _row_bytes(plain) + filled * _BIN_BYTES * sum(self._widths(shapes).values())
+
+    def columns(self, done: Done) -> Columns:
         """Rows of a part out of its finished blocks and their records."""
-        streams: dict[int, dict[str, streaming.Stream]] = {}
-        counts: dict[int, int] = {}
-        frozen: dict[int, list[int]] = {}
-        for job, record in done:
+        cells = sorted({int(cell) for job, _ in done for cell in job.cells[job.valid]})
+        out: Columns = {"cell": np.full(self.rows, -1, _INT), "chains": np.zeros(self.rows, _INT)}
+        out["frozen"] = np.full((self.rows, 3), -1, _INT)
+        out["cell"][: len(cells)] = cells
+        for block, (job, record) in enumerate(done):
             record = record | results.rates(record)
-            for cell in np.unique(job.cells[job.valid]):
+            for row, cell in enumerate(cells):
                 here = job.valid & (job.cells == cell)
-                results.add_chains(streams.setdefault(cell, {}), record, here)
-                counts[cell] = counts.get(cell, 0) + int(here.sum())
-                first = results.first_stopped(self._plan, job.cells, job.chain_numbers, here, record)
-                if first is not None:
-                    reason = results.chain.REASONS.index(first["reason"])
-                    frozen.setdefault(cell, [first["chain"], first["round"], reason])
-        cells = sorted(streams)
-        out = {
-            "cell": self._padded(np.array(cells, _INT), -1),
-            "chains": self._padded(np.array([counts[c] for c in cells], _INT)),
-            "frozen": self._padded(np.array([frozen.get(c, [-1] * 3) for c in cells], _INT), -1),
-        }
-        for name in streams[cells[0]]:
-            for field in streaming.FIELDS:
-                values = np.stack([getattr(streams[c][name], field) for c in cells])
-                out[f"{name}.{field}"] = self._padded(values.astype(_INT) if field == "histogram" else values)
+                if here.any():
+                    self._add(out, row, block, here, job, record)
         return out
 
-    def _padded(self, values: np.ndarray, fill: int = 0) -> np.ndarray:
-        shape = (self.rows - len(values), *values.shape[1:])
-        return np.concatenate([values, np.full(shape, fill, values.dtype)])
+    def _add(self, out: Columns, row: int, block: int, here: np.ndarray, job: blocks.Job, record) -> None:
+        streams: dict[str, streaming.Stream] = {}
+        results.add_chains(streams, record, here)
+        for name, stream in streams.items():
+            for field in _MOMENTS:
+                values = getattr(stream, field)
+                shape = (self.rows, self._blocks, len(values))
+                out.setdefault(f"{name}.{field}", np.zeros(shape))[row, block] = values
+            shape = (self.rows, *stream.histogram.shape)
+            out.setdefault(f"{name}.histogram", np.zeros(shape, _INT))[row] += stream.histogram.astype(_INT)
+        out["chains"][row] += here.sum()
+        first = results.first_stopped(self._plan, job.cells, job.chain_numbers, here, record)
+        if first is not None and out["frozen"][row, 0] < 0:
+            reason = results.chain.REASONS.index(first["reason"])
+            out["frozen"][row] = first["chain"], first["round"], reason
 
     def collect(self, columns: Columns, collector: Any) -> None:
-        """Merge a part that was read into a collector of summaries."""
-        names = [key.removesuffix(".count") for key in columns if key.endswith(".count")]
-        for i in np.flatnonzero(columns["cell"] >= 0):
-            streams = {}
-            for name in names:
-                stream = streams[name] = streaming.Stream(columns[f"{name}.count"].shape[1])
-                for field in streaming.FIELDS:
-                    setattr(stream, field, columns[f"{name}.{field}"][i].astype(getattr(stream, field).dtype))
-            cell = int(columns["cell"][i])
-            number, k, reason = (int(x) for x in columns["frozen"][i])
+        """Merge a part that was read into a collector of summaries, block by block."""
+        for row in np.flatnonzero(columns["cell"] >= 0).tolist():
+            cell = int(columns["cell"][row])
+            number, k, reason = (int(x) for x in columns["frozen"][row])
             if number >= 0:
                 collector.note_frozen(results.where_stopped(self._plan, cell, number, k, reason))
-            collector.merge(cell, streams, int(columns["chains"][i]))
+            filled = blocks_of(columns, row)
+            for block in filled:
+                last = block == filled[-1]
+                streams = {name: _stream(columns, name, row, block, last) for name in names(columns)}
+                collector.merge(cell, streams, int(columns["chains"][row]) if last else 0)
+
+
+def names(columns: Columns) -> list[str]:
+    """Variables of which a part of streams knows the moments."""
+    return [key.removesuffix(".count") for key in columns if key.endswith(".count")]
+
+
+def blocks_of(columns: Columns, row: int) -> list[int]:
+    """Blocks that had chains of the cell in this row of a part of streams."""
+    return np.flatnonzero(columns["alive.count"][row].any(axis=-1)).tolist()
+
+
+def _stream(columns: Columns, name: str, row: int, block: int, last: bool) -> streaming.Stream:
+    """What one block showed of a variable; the histogram, which blocks share, goes with the last of them."""
+    stream = streaming.Stream(columns[f"{name}.count"].shape[-1])
+    for field in _MOMENTS:
+        setattr(stream, field, columns[f"{name}.{field}"][row, block])
+    if last:
+        stream.histogram += columns[f"{name}.histogram"][row]
+    return stream
+
+
+def _row_bytes(variables: Variables) -> int:
+    return sum(int(np.prod(shape)) * np.dtype(kind).itemsize for shape, kind in variables.values())
 
 
 KINDS = {"chains": Chains, "summary": Streams}

@@ -2,7 +2,7 @@
 
 import contextlib
 import dataclasses
-import signal
+import errno
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -15,8 +15,10 @@ from simcollapse.checks import check_whole
 from simcollapse.runs import config as configs
 from simcollapse.runs import directory, forecast, layout, summary
 from simcollapse.runs.directory import Run
+from simcollapse.runs.launch import stopping_on_sigterm
 
 WAIT_S = 0.2  # between two looks for what another process is to make
+DISK_TROUBLE = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
 
 
 def run(
@@ -25,7 +27,7 @@ def run(
     *,
     overrides: Sequence[str] = (),
     shard: tuple[int, int] | None = None,
-    together: bool = False,
+    meet: Callable[[], None] | None = None,
     check: bool = False,
     mix_settings: bool = False,
     memory_bytes: int | None = None,
@@ -39,7 +41,8 @@ def run(
         out: the run directory; made if absent.
         overrides: such as "chains=100" or "verifier.radius=0.5"; of a TOML file only.
         shard: (i, N): do only every N-th part, from the i-th on (0 <= i < N); other processes do the others.
-        together: the shards run at the same time: shard 0 makes the directory and waits for the others' parts.
+        meet: where the shards run at the same time: called once this one's parts are done, it returns when all the
+            others' are too. Shard 0 makes the directory and writes the summary, the others wait for it to be made.
         check: afterwards compare with closed forms and add z-scores to the summary.
         mix_settings: go on also with a run that was begun under another setting.
         memory_bytes, devices, progress: as in `simcollapse.sweep`.
@@ -50,7 +53,7 @@ def run(
         FileExistsError: `out` holds something else.
         Busy: another process writes to `out`.
         FloatingPointError: a result is not finite; names cell, chain and round.
-        OSError: `out` cannot be written; what was finished stays.
+        OSError: `out` cannot be written, or is full; what was finished stays.
         KeyboardInterrupt: interrupted, also by SIGTERM; what was finished stays.
     """
     if isinstance(config, str | Path):
@@ -61,23 +64,28 @@ def run(
         config = configs.from_table(config)
     shard = None if shard is None else check_shard(shard)
     experiment, plain = prepare(config, memory_bytes=memory_bytes, devices=devices)
-    leads = not together or shard is None or shard[0] == 0
-    if not leads:
-        _wait(lambda: (Path(out) / directory.META).exists())
-    made = open_or_make(Path(out), plain, experiment, 1 if shard is None else shard[1], mix_settings)
-    with directory.locked(made.folder, shard), _stopping_on_sigterm():
-        _go_on(made, experiment, shard, progress)
-        if together and leads:
-            _wait(lambda: made.finished)
-        if leads and made.finished:
-            summary.write(made, experiment, check=check)
+    leads = meet is None or shard is None or shard[0] == 0
+    with stopping_on_sigterm(), _saying_what_stays(Path(out)):
+        while not leads and not (Path(out) / directory.META).exists():
+            time.sleep(WAIT_S)  # should shard 0 die, JAX ends this process (`launch`)
+        made = open_or_make(Path(out), plain, experiment, 1 if shard is None else shard[1], mix_settings)
+        with directory.locked(made.folder, shard):
+            _go_on(made, experiment, shard, progress)
+            if meet is not None:
+                meet()
+            if leads and _whole(made, shard):
+                summary.write(made, experiment, check=check)
     return made
 
 
-def _wait(until: Callable[[], bool]) -> None:
-    """Wait for what another process does; should that process die, JAX ends this one (`launch`)."""
-    while not until():
-        time.sleep(WAIT_S)
+def _whole(made: Run, shard: tuple[int, int] | None) -> bool:
+    """Whether all parts are done; those of other shards may be torn, which only they mend."""
+    if shard is not None and made.finished:
+        torn = made.store().verify()[1]
+        if torn:
+            made.log(f"{len(torn)} parts of other shards are torn, which these will compute again")
+        return not torn
+    return made.finished
 
 
 def check_shard(shard: tuple[int, int]) -> tuple[int, int]:
@@ -122,11 +130,12 @@ def open_or_make(
                 f"made: {made.layout.num_parts} parts of {made.layout.part_size} chains; {_words(experiment)}"
             )
             return made
-    made = directory.open_run(folder)
-    other = directory.check_same(made, plain, experiment.attributes, mix_settings)
-    if other and not made.finished:
-        made.log(f"warning: goes on under another setting: {'; '.join(other)}")
-    return made
+        made = directory.open_run(folder)
+        other = directory.check_same(made, plain, experiment.attributes, mix_settings)
+        if other and not made.finished:
+            made.log(f"warning: goes on under another setting: {'; '.join(other)}")
+            made = directory.note_mixed(made, "; ".join(other))
+        return made
 
 
 def _words(experiment: engine.Experiment) -> str:
@@ -143,14 +152,15 @@ def _go_on(
     """Compute the parts that are neither done nor another shard's."""
     store = made.store()
     left = store.sweep_up() if shard is None else 0
-    whole, torn = store.verify()
     mine = [n for n in range(made.layout.num_parts) if shard is None or n % shard[1] == shard[0]]
+    whole, torn = store.verify(mine)
+    store.unmark(torn)
     parts = sorted(set(mine) - set(whole))
-    told = f"{len(whole)} of {made.layout.num_parts} parts were done"
+    share = "" if shard is None else f" of shard {shard[0]}/{shard[1]}"
+    told = f"{len(whole)} of {len(mine)} parts{share} were done"
     told += f", {len(torn)} were torn and are computed again" if torn else ""
     told += f", {left} half-written files removed" if left else ""
-    share = "" if shard is None else f" of shard {shard[0]}/{shard[1]}"
-    made.log(f"{told}; computing {len(parts)}{share} on {len(experiment.devices)} devices")
+    made.log(f"{told}; computing {len(parts)} on {len(experiment.devices)} device(s)")
     begun, finished = time.perf_counter(), 0
     try:
         for number in _computed(made, experiment, parts, progress):
@@ -191,18 +201,12 @@ def _computed(made: Run, experiment: engine.Experiment, parts: list[int], progre
 
 
 @contextlib.contextmanager
-def _stopping_on_sigterm() -> Iterator[None]:
-    """Let SIGTERM, which job schedulers send, stop like Ctrl-C; where signals can be handled at all."""
-
-    def interrupt(number, frame):
-        raise KeyboardInterrupt
-
-    try:
-        before = signal.signal(signal.SIGTERM, interrupt)
-    except ValueError:  # not in the main thread
-        yield
-        return
+def _saying_what_stays(folder: Path) -> Iterator[None]:
+    """Let an error of the disk name its file and say how to go on."""
     try:
         yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    except OSError as error:
+        if error.errno not in DISK_TROUBLE:
+            raise
+        words = f"{error.strerror}; what was finished stays, and the same command goes on with it"
+        raise OSError(error.errno, words, error.filename or str(folder)) from error

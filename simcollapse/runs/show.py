@@ -30,6 +30,7 @@ def print_list(folder: Path, console: Console | None = None) -> int:
     for name in ("run", "begun", "task", "verifier", "workflow", "cells", "chains", "rounds", "done"):
         table.add_column(name)
     found = sorted(path.parent for path in folder.glob(f"*/{META}"))
+    wrong = []
     for path in found:
         try:
             run = open_run(path)
@@ -38,8 +39,11 @@ def print_list(folder: Path, console: Console | None = None) -> int:
             sizes = [str(len(plan.cells)), str(plan.chains), str(plan.rounds)]
             table.add_row(path.name, run.meta["created"][:16], *words, *sizes, _progress(run))
         except (ValueError, OSError) as error:
-            table.add_row(path.name, "", "", "", "", "", "", "", f"cannot be read: {error}")
+            table.add_row(path.name, "", "", "", "", "", "", "", "cannot be read")
+            wrong.append(str(error))
     console.print(table if found else f"no runs in {folder}")
+    for words in wrong:
+        console.print(words, markup=False, highlight=False, soft_wrap=True)
     return 0
 
 
@@ -52,8 +56,8 @@ def _name(choice: Any) -> str:
 def _progress(run: Run) -> str:
     try:
         done, parts = len(run.done()), run.layout.num_parts
-    except DamagedStore as error:
-        return f"damaged: {error}"
+    except DamagedStore:
+        return "damaged"
     return "all" if done == parts else f"{done} of {parts} parts"
 
 

@@ -1,13 +1,17 @@
 """The summary of a finished run: every cell's last round, for people and for programs."""
 
+import io
 import json
 import math
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from rich.console import Console
 
 from simcollapse import engine, results
 from simcollapse.checks import nearest
+from simcollapse.runs import forecast, records
 from simcollapse.runs.directory import Run
 from simcollapse.runs.store import write_atomically
 
@@ -23,16 +27,17 @@ def moments(run: Run) -> Moments:
     cells, plan = len(run.plan.cells), run.plan
     shape = (cells, plan.rounds + 1)
     sums: dict[str, list[np.ndarray]] = {}
+    pieces = _of_streams if plan.record == "summary" else _of_chains
     for columns in run.parts():
-        for name, cell, count, mean, square in _pieces(run, columns):
+        for name, touched, count, mean, square in pieces(columns, plan.rounds + 1):
             if name not in sums:
                 sums[name] = [np.zeros(shape) for _ in range(3)]
-            n, m, s = (a[cell] for a in sums[name])
+            n, m, s = (a[touched] for a in sums[name])
             total, delta = n + count, mean - m
             share = count / np.maximum(total, 1)
-            sums[name][2][cell] = s + square + delta**2 * n * share  # Chan, Golub and LeVeque (1979)
-            sums[name][1][cell] = m + delta * share
-            sums[name][0][cell] = total
+            sums[name][2][touched] = s + square + delta**2 * n * share  # Chan, Golub and LeVeque (1979)
+            sums[name][1][touched] = m + delta * share
+            sums[name][0][touched] = total
     out = {}
     for name, (n, m, s) in sums.items():
         mean = np.where(n > 0, m, np.nan)
@@ -41,54 +46,64 @@ def moments(run: Run) -> Moments:
     return out
 
 
-def _pieces(run, columns):
-    """Name, cell, count, mean and sum of squares by round of what a part knows; numbers with more axes are left out."""
-    width = run.plan.rounds + 1
-    if "chains" in columns:  # streams
-        for i in np.flatnonzero(columns["cell"] >= 0):
-            for key in columns:
-                name, _, field = key.rpartition(".")
-                if field == "count" and columns[key].shape[1] == width:
-                    yield (
-                        name,
-                        columns["cell"][i],
-                        *(columns[f"{name}.{f}"][i] for f in ("count", "mean", "square")),
-                    )
-        return
-    record = {k: v for k, v in columns.items() if k not in ("cell", "chain")}
-    record = record | results.rates(record)
-    for cell in np.unique(columns["cell"][columns["cell"] >= 0]):
-        here = columns["cell"] == cell
-        for name, values in record.items():
-            if values.ndim == 2:
-                rows = np.asarray(values[here], dtype=float)
-                known = ~np.isnan(rows)
-                count = known.sum(axis=0)
-                mean = np.where(known, rows, 0).sum(axis=0) / np.maximum(count, 1)
-                yield name, cell, count, mean, (np.where(known, rows - mean, 0) ** 2).sum(axis=0)
+def _of_chains(columns: records.Columns, width: int) -> Iterator[tuple]:
+    """Name, cells, and their counts, means and sums of squares by round, of a part that holds chains.
+
+    Numbers with more axes than rounds are left out. Chains of a cell stand together.
+    """
+    valid = columns["cell"] >= 0
+    cells, first, chains = np.unique(columns["cell"][valid], return_index=True, return_counts=True)
+    record = {k: v[valid] for k, v in columns.items() if k not in ("cell", "chain")}
+    record |= results.rates(record)
+    for name, values in record.items():
+        if values.ndim != 2:
+            continue
+        rows = values.astype(float)
+        known = ~np.isnan(rows)
+        count = chains[:, None] * np.ones(width)
+        if not known.all():
+            count, rows = np.add.reduceat(known, first, dtype=float), np.where(known, rows, 0)
+        mean = np.add.reduceat(rows, first) / np.maximum(count, 1)
+        gaps = (rows - np.repeat(mean, chains, axis=0)) * known
+        yield name, cells, count, mean, np.add.reduceat(gaps**2, first)
+
+
+def _of_streams(columns: records.Columns, width: int) -> Iterator[tuple]:
+    """The same of a part that holds streams, block by block."""
+    for row in np.flatnonzero(columns["cell"] >= 0).tolist():
+        for block in records.blocks_of(columns, row):
+            for name in records.names(columns):
+                moments = [columns[f"{name}.{field}"][row, block] for field in ("count", "mean", "square")]
+                if len(moments[0]) == width:
+                    yield name, columns["cell"][row], *moments
 
 
 def write(run: Run, experiment: engine.Experiment, *, check: bool = False) -> dict[str, Any]:
     """Write summary.txt and summary.json of a finished run, with z-scores against closed forms where asked."""
     found = moments(run)
-    report = None
-    if check:
-        from simcollapse.runs import check as checks  # imports `theory`, which a plain run does not need
-
-        cells = experiment.plan.cells
-        by_cell = {c: p.schedule for p in experiment.programs for c in p.cells}
-        report = checks.check(
-            cells, run.plan.rounds, [by_cell[c] for c in range(len(cells))], found, run.plan.chains
-        )
     plain = summarise(run, found)
-    if report is not None:
-        plain["check"] = checks.as_dict(report)
-    write_atomically(run.folder / JSON, json.dumps(_finite(plain), indent=1, allow_nan=False))
-    write_atomically(run.folder / TEXT, text(plain))
-    run.log(
-        f"summary written{'' if report is None else ', checked against closed forms: ' + str(report.verdict)}"
-    )
+    words, told = text(plain), "summary written"
+    if check:
+        plain["check"], table = _check(run, experiment, found)
+        words += f"\n{table}"
+        told += f", checked against closed forms: {plain['check']['verdict']}"
+    write_atomically(run.folder / JSON, json.dumps(_finite(plain), indent=1, allow_nan=False).encode())
+    write_atomically(run.folder / TEXT, words.encode())
+    run.log(told)
     return plain
+
+
+def _check(run: Run, experiment: engine.Experiment, found: Moments) -> tuple[dict[str, Any], str]:
+    """Plain values and words of a check against closed forms."""
+    from simcollapse.runs import check  # imports `theory`, which a plain run does not need
+
+    cells = experiment.plan.cells
+    schedules = {c: p.schedule[1:] for p in experiment.programs for c in p.cells}
+    by_cell = [schedules[c] for c in range(len(cells))]
+    report = check.check(cells, run.plan.rounds, by_cell, found, run.plan.chains)
+    written = io.StringIO()
+    check.print_report(report, Console(file=written, width=forecast.PLAIN_WIDTH))
+    return check.as_dict(report), written.getvalue()
 
 
 def summarise(run: Run, found: Moments) -> dict[str, Any]:
@@ -139,7 +154,7 @@ def text(plain: dict[str, Any]) -> str:
 def disagrees(run: Run) -> bool:
     """Whether the summary's check against closed forms found a disagreement."""
     plain = json.loads((run.folder / JSON).read_text(encoding="utf-8"))
-    return plain.get("check", {}).get("verdict") == "disagrees"
+    return plain.get("check", {}).get("num_disagreeing", 0) > 0
 
 
 def metric_of(run: Run, name: str | None) -> str:

@@ -1,0 +1,25 @@
+"""What does a run directory cost, do two processes halve the time, what does a block on one more device cost?
+
+python benchmarks/runs.py --out benchmarks/results/runs-cpu-2core.json
+"""
+
+import json
+from pathlib import Path
+
+import tyro
+
+from simcollapse.bench import stores
+
+
+def main(out: Path | None = None) -> None:
+    """Measure (about four minutes), print tables, and write them and the JSON to `out`."""
+    made = stores.measure()
+    tables = stores.to_markdown(made)
+    print(tables, end="")
+    if out is not None:
+        out.write_text(json.dumps(made, indent=1) + "\n", encoding="utf-8")
+        out.with_suffix(".md").write_text(tables, encoding="utf-8")
+
+
+if __name__ == "__main__":
+    tyro.cli(main)

@@ -1,0 +1,293 @@
+"""What is written is what `sweep` returns, to the bit; what is torn, foreign or damaged is seen."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import xarray as xr
+import zarr
+
+import simcollapse as sc
+from simcollapse import runs
+from simcollapse.runs import config as configs
+from simcollapse.runs import directory, layout, runner
+from simcollapse.runs.store import ARRAYS, MARKS
+from tests.runs.helpers import assert_same_files, assert_same_results, chunks
+
+
+@pytest.fixture
+def copy(whole, tmp_path):
+    """A copy of the finished run that a test may damage."""
+    return directory.open_run(shutil.copytree(whole.folder, tmp_path / "copy"))
+
+
+def again(copy):
+    return runs.run(copy.folder / directory.CONFIG, copy.folder, progress=False)
+
+
+def log(run):
+    return (run.folder / directory.LOG).read_text()
+
+
+def chunk(run, name, part):
+    """The file of a chunk."""
+    return next(p for p in (run.folder / ARRAYS / name / "c" / str(part)).rglob("*") if p.is_file())
+
+
+def test_a_run_holds_the_bits_of_sweep(whole, swept):
+    assert whole.layout.num_parts > len(whole.layout.block_sizes) == 2
+    assert whole.layout.places[0] % whole.layout.part_size  # the last part is padded
+    assert_same_results(whole.load(), swept)
+
+
+def test_any_reader_of_zarr_opens_the_store(whole, swept):
+    store = xr.open_zarr(whole.folder / ARRAYS, consolidated=False)
+    rows = store.isel(place=store["cell"].values >= 0)
+    assert rows.sizes == {"place": 168, "round": 4}
+    for cell, noise in ((0, 0.5), (3, 1.0)):
+        mine = rows.isel(place=rows["cell"].values == cell)
+        np.testing.assert_array_equal(mine["chain"], np.arange(42))
+        workflow = ["replace", "accumulate"][cell % 2]
+        wanted = swept.sel({"task.noise": noise, "workflow": workflow})
+        np.testing.assert_array_equal(mine["squared_error"], wanted["squared_error"])
+        np.testing.assert_array_equal(mine["alive"], wanted["alive"])
+
+
+@pytest.mark.parametrize("workers", [1, 40])
+def test_streams_have_the_bits_of_sweep_however_the_run_is_cut(tiny, tmp_path, workers):
+    config = configs.read(tiny, ["record='summary'", "chains=70"])  # blocks that two cells share
+    experiment, plain = runner.prepare(config)
+    runner.open_or_make(tmp_path / "run", plain, experiment, workers)
+    run = runs.run(config, tmp_path / "run", progress=False)
+    assert run.layout.part_size == {1: 32, 40: 16}[workers]
+    assert_same_results(run.load(), sc.sweep(**configs.arguments(config), progress=False))
+
+
+def test_models_and_ready_made_choices(tmp_path):
+    table = {
+        "task": sc.linear_regression([1.0, -1.0]),
+        "workflow": sc.replace(),
+        "n_real": 30,
+        "n_per_round": [30, 25, 30],
+        "rounds": 3,
+        "chains": 20,
+        "engine": "law",
+        "record_model": True,
+        "block_size": 16,
+    }
+    run = runs.run(table, tmp_path / "run", progress=False)
+    result = run.load()
+    assert result["model_coef"].dims == ("chain", "round", "dim")
+    swept = sc.sweep(**configs.arguments(configs.from_table(table)), progress=False)
+    assert_same_results(result, swept)
+    with pytest.raises(ValueError, match=r"holds a run of another config .*task.*digest"):
+        runs.run(table | {"task": sc.linear_regression([1.0, -1.0 + 1e-9])}, tmp_path / "run", progress=False)
+    assert runs.run(table, tmp_path / "run", progress=False).finished
+
+
+def test_frozen_chains_are_told_as_sweep_tells_them(tmp_path):
+    table = {"task": {"name": "linear_regression", "truth": [1.0, -1.0]}, "n_real": 30, "n_per_round": 30}
+    table |= {"verifier": {"name": "random", "rate": 0.03}, "rounds": 2, "chains": 20, "block_size": 16}
+    for record in ("chains", "summary"):
+        config = configs.from_table(table | {"record": record})
+        run = runs.run(config, tmp_path / record, progress=False)
+        with pytest.warns(UserWarning, match="chains froze") as told:
+            result = run.load()
+        with pytest.warns(UserWarning, match="chains froze") as wanted:
+            swept = sc.sweep(**configs.arguments(config), progress=False)
+        assert str(told[0].message) == str(wanted[0].message)
+        assert_same_results(result, swept)
+        summary = json.loads((run.folder / "summary.json").read_text())
+        assert summary["num_frozen"] == swept.attrs["num_frozen"] > 0
+
+
+def test_a_finished_run_has_nothing_left_to_do(copy, whole):
+    assert_same_files(again(copy), whole)
+    assert log(copy).endswith("nothing was left to do\n") or "nothing was left to do" in log(copy)
+
+
+@pytest.mark.parametrize("harm", ["short", "longer", "other bits", "gone", "mark torn", "mark empty"])
+def test_a_torn_part_is_refused_when_read_and_computed_again(copy, whole, harm):
+    path, mark = chunk(copy, "squared_error", 2), copy.folder / MARKS / "000002.json"
+    data = path.read_bytes()
+    if harm == "gone":
+        path.unlink()
+    elif harm.startswith("mark"):
+        mark.write_text("" if harm == "mark empty" else mark.read_text()[:40])
+    else:
+        path.write_bytes({"short": data[:-1], "longer": data + b"0", "other bits": data[:-1] + b"!"}[harm])
+    with pytest.raises(runs.DamagedStore, match=r"torn or missing|is damaged"):
+        copy.load()
+    assert_same_files(again(copy), whole)
+    assert "1 were torn and are computed again; computing 1 on" in log(copy)
+
+
+def test_half_written_files_are_swept_up(copy, whole):
+    for place in (f"{ARRAYS}/alive/c", f"{ARRAYS}/alive/c/1", MARKS):
+        (copy.folder / place / "3.99.partial").write_bytes(b"half")
+    assert_same_files(again(copy), whole)
+    assert "3 half-written files removed" in log(copy)
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "000099.json", "000001.json.old"])
+def test_a_foreign_file_among_the_marks_is_refused(copy, name):
+    (copy.folder / MARKS / name).write_text("{}")
+    with pytest.raises(runs.DamagedStore, match=name.replace(".", r"\.")):
+        again(copy)
+
+
+def test_a_mark_of_another_run_is_refused(copy):
+    mark = copy.folder / MARKS / "000001.json"
+    mark.write_text(mark.read_text().replace(copy.meta["fingerprint"], "0" * 32))
+    for use in (lambda: again(copy), copy.load):
+        with pytest.raises(
+            runs.DamagedStore, match=r"000001\.json was written by a run of another configuration"
+        ):
+            use()
+
+
+@pytest.mark.parametrize("harm", ["array gone", "array more", "metadata torn", "store gone", "other shape"])
+def test_a_damaged_store_is_refused(copy, harm):
+    store = copy.folder / ARRAYS
+    if harm == "array gone":
+        shutil.rmtree(store / "alive")
+    elif harm == "array more":
+        zarr.open_group(store).create_array("more", shape=(168,), chunks=(16,), dtype=float)
+    elif harm == "metadata torn":
+        (store / "alive" / "zarr.json").write_text("{")
+    elif harm == "store gone":
+        shutil.rmtree(store)
+    else:
+        zarr.open_group(store).create_array("alive", shape=(9,), chunks=(3,), dtype=bool, overwrite=True)
+    for use in (lambda: again(copy), copy.load):
+        with pytest.raises(runs.DamagedStore, match=str(store)):
+            use()
+
+
+@pytest.mark.parametrize(("text", "words"), [("{", "damaged"), ("[]", "damaged"), ("{}", "damaged")])
+def test_a_damaged_run_json_is_refused(copy, text, words):
+    (copy.folder / directory.META).write_text(text)
+    with pytest.raises(ValueError, match=f"run.json is {words}"):
+        again(copy)
+
+
+def test_a_newer_format_is_refused(copy):
+    path = copy.folder / directory.META
+    path.write_text(json.dumps(copy.meta | {"format": 2, "setting": {"simcollapse_version": "9.1"}}))
+    with pytest.raises(
+        ValueError, match=r"written by simcollapse 9\.1 in format 2; this version reads .* up to 1"
+    ):
+        again(copy)
+
+
+def test_another_configuration_is_refused_with_the_difference(copy):
+    with pytest.raises(ValueError, match=r"another config \(chains: 42 -> 41\); name another --out"):
+        runs.run(copy.folder / directory.CONFIG, copy.folder, overrides=["chains=41"], progress=False)
+
+
+def test_another_setting_is_told_and_mixed_only_when_asked(copy, whole):
+    setting = copy.meta["setting"] | {"jax_version": "0.0.1", "cpu_threads": 99}  # two of those that decide
+    (copy.folder / directory.META).write_text(json.dumps(copy.meta | {"setting": setting}))
+    assert again(copy).finished  # nothing is left to do, so nothing is mixed
+    (copy.folder / MARKS / "000000.json").unlink()
+    with pytest.raises(ValueError, match=r"another setting .*cpu_threads: 99 -> .*--mix-settings") as refused:
+        again(copy)
+    assert "jax_version: '0.0.1' -> " in str(refused.value)
+    run = runs.run(copy.folder / directory.CONFIG, copy.folder, mix_settings=True, progress=False)
+    assert run.finished
+    assert "warning: goes on under another setting: cpu_threads: 99 -> " in log(copy)
+    told = directory.open_run(copy.folder).load().attrs["mixed_settings"]
+    assert len(told) == 1 and "jax_version: '0.0.1' -> " in told[0]
+
+
+def test_single_and_double_precision_are_not_mixed(tiny, tmp_path):
+    with pytest.raises(ValueError, match="float64 is False in the config, but JAX is set to double"):
+        runs.run(tiny, tmp_path / "run", overrides=["float64=false"])
+
+
+@pytest.mark.parametrize("name", ["notes.txt", "config.toml", "done", "store.zarr"])
+def test_a_folder_with_something_else_is_left_alone(tiny, tmp_path, name):
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / name).write_text("mine")
+    with pytest.raises(FileExistsError, match=f"is not empty and no run directory.*{name}"):
+        runs.run(tiny, out)
+    assert (out / name).read_text() == "mine"
+
+
+@pytest.mark.parametrize("when", range(5))
+def test_a_directory_half_made_is_made_again(tiny, tmp_path, whole, monkeypatch, when):
+    """Killed between any two steps of making it."""
+    out, steps = tmp_path / "out", 0
+
+    def step(real):
+        def counted(*args, **options):
+            nonlocal steps
+            steps += 1
+            if steps > when:
+                raise KeyboardInterrupt
+            return real(*args, **options)
+
+        return counted
+
+    with monkeypatch.context() as patch:
+        for name in ("create", "write_atomically"):
+            patch.setattr(directory, name, step(getattr(directory, name)))
+        patch.setattr(directory.layouts, "lay_out", step(layout.lay_out))
+        with pytest.raises(KeyboardInterrupt):
+            runs.run(tiny, out, progress=False)
+            raise KeyboardInterrupt  # whole by now
+    run = runs.run(tiny, out, progress=False)
+    assert_same_files(run, whole)
+
+
+def test_shards_in_any_order_fill_the_same_store(tiny, tmp_path, whole):
+    out = tmp_path / "out"
+    for i in (2, 0, 1):
+        assert not (out / "summary.txt").exists()
+        run = runs.run(tiny, out, shard=(i, 3), progress=False)
+    assert run.finished
+    assert (out / "summary.txt").exists()
+    assert_same_results(run.load(), whole.load())
+
+
+def test_a_shard_does_not_sum_up_what_another_has_to_mend(tiny, tmp_path):
+    out = tmp_path / "out"
+    for i in (0, 1):
+        run = runs.run(tiny, out, shard=(i, 2), progress=False)
+    (out / "summary.txt").unlink()
+    path = chunk(run, "alive", 1)
+    path.write_bytes(path.read_bytes() + b"0")
+    runs.run(tiny, out, shard=(0, 2), progress=False)
+    assert not (out / "summary.txt").exists()
+    assert "1 parts of other shards are torn" in log(run)
+    runs.run(tiny, out, shard=(1, 2), progress=False)
+    assert (out / "summary.txt").exists()
+    run.load()
+
+
+@pytest.mark.parametrize("shard", [(2, 2), (-1, 2), (0, 0)])
+def test_an_impossible_shard_is_refused(tiny, tmp_path, shard):
+    with pytest.raises(ValueError, match="shard"):
+        runs.run(tiny, tmp_path / "out", shard=shard)
+
+
+def test_counts_are_compressed_and_the_files_are_all_there(whole):
+    files = chunks(whole)
+    parts, names = whole.layout.num_parts, len(whole.record.variables({})) + len(whole.meta["shapes"])
+    assert len([path for path in files if path.name != "zarr.json"]) == parts * names
+
+
+def test_summary_is_the_mean_over_chains(whole, swept):
+    summary = json.loads((whole.folder / "summary.json").read_text())
+    assert (summary["cells"], summary["chains"], summary["rounds"], summary["num_frozen"]) == (4, 42, 3, 0)
+    for cell in summary["by_cell"]:
+        last = swept.sel(cell["cell"]).isel(round=-1)
+        found = cell["last_round"]["squared_error"]
+        np.testing.assert_allclose(found["mean"], last["squared_error"].mean(), rtol=1e-13)  # rounding
+        error = last["squared_error"].std(ddof=1) / np.sqrt(42)
+        np.testing.assert_allclose(found["std_error"], error, rtol=1e-13)
+    text = (whole.folder / "summary.txt").read_text()
+    assert text.count("\n") == 7
+    assert "accumulate" in text
