@@ -78,6 +78,7 @@ class Config:
     record_model: bool = False
     quantiles: Sequence[float] = (0.05, 0.25, 0.5, 0.75, 0.95)
     common_noise: bool = False
+    room: int | None = None
     block_size: int | None = None
     float64: bool | None = (
         None  # double precision or single; None for what JAX is set to (command line: double)
