@@ -44,7 +44,9 @@ class Form(NamedTuple):
     metric: str
     expected: np.ndarray  # (K + 1,), NaN where nothing is said
     source: str
-    skewness: np.ndarray = np.zeros(1)  # (K + 1,), of the metric over chains, not to be exceeded
+    skewness: np.ndarray | float = (
+        0.0  # (K + 1,) or one for all, of the metric over chains, not to be exceeded
+    )
     range: float | None = None  # length of the interval that it lies in, used in place of the skewness
 
 
@@ -227,7 +229,7 @@ def _gaussian_rows(cell: _Cell):
     if freedom <= 12:
         raise Unknown("squared_error: heavy-tailed, fewer than d + 12 rows in a fit")
     # the error of a fit is a multivariate t; a chain's is a sum of such, hence less skewed
-    skewness = max(float(stats.f.stats(1, freedom, moments="s")), ONE_SQUARE)
+    skewness = max(np.asarray(stats.f.stats(1, freedom, moments="s")).item(), ONE_SQUARE)
     if task.estimate_noise:
         skewness = max(skewness, _mixed_skewness(MOST_SPREAD))
     yield Form("excess_risk", risk, source, skewness)
@@ -474,7 +476,8 @@ def _selection(verifier) -> tuple[float, float] | None:
         return 1 - float(verifier.error), float(verifier.error)
     if isinstance(verifier, verifiers.Random):
         return float(verifier.rate), float(verifier.rate)
-    if isinstance(verifier, verifiers.Bernoulli) and verifier.keep is None and verifier.phi is not None:
+    if isinstance(verifier, verifiers.Bernoulli) and verifier.keep is None:
+        assert verifier.phi is not None and verifier.psi is not None  # what there is in place of `keep`
         if verifier.phi.ndim == verifier.psi.ndim == 0:
             return float(verifier.phi), float(verifier.psi)
     return None
@@ -533,14 +536,13 @@ def _averaged(cell: _Cell, phi: float, psi: float):
 
 def _over_kept(of_count: Callable[[int], float], n: int, rate: float, chains: int) -> float:
     """The mean over K ~ Bin(n, rate) of a smooth function of K, between _PLACES of them by cubic splines."""
-    law = stats.binom(n, rate)
-    if law.pmf(0) * chains > UNSEEN:
+    if stats.binom.pmf(0, n, rate) * chains > UNSEEN:
         raise Unknown("accuracy: rounds that may keep nothing")
-    low, high = int(max(law.ppf(_RARE), 1)), int(law.isf(_RARE))
+    low, high = int(max(stats.binom.ppf(_RARE, n, rate), 1)), int(stats.binom.isf(_RARE, n, rate))
     places = np.unique(np.linspace(low, high, min(high - low + 1, _PLACES)).round().astype(int))
     values = [of_count(int(k)) for k in places]
     every = np.arange(low, high + 1)
-    chance = law.pmf(every)
+    chance = stats.binom.pmf(every, n, rate)
     between = CubicSpline(places, values)(every) if len(places) > 1 else np.array(values)
     return float(chance @ between / chance.sum())
 

@@ -1,5 +1,7 @@
 """Limits of z-scores of means that hold far out, where the mean of a skewed number is no normal variable yet."""
 
+from typing import Any
+
 import numpy as np
 from scipy import optimize, stats
 from scipy.special import betainc
@@ -29,7 +31,8 @@ def limit_of(alpha: float, chains: int, skewness: float) -> float:
     furthest = min(1 / (3 * g), _FURTHEST)  # the bound grows again from 1 / (3 g) on
     if furthest <= start or excess(furthest) > 0:
         return np.nan
-    return float(optimize.brentq(excess, start, furthest))
+    found: Any = optimize.brentq(excess, start, furthest)
+    return float(found)
 
 
 def limit_of_bounded(alpha: float, chains: int, spread: float, error: float) -> float:

@@ -175,7 +175,7 @@ def replace_held_out_nll_limit(
     variance = replace_second_moment_exact(
         sigma=sigma, bandwidths=positive("bandwidths", bandwidths), rounds=rounds
     )
-    return np.array([-np.mean(_log_mixture(squares, dim, v)) for v in variance])
+    return np.array([-np.mean(_log_mixture(squares, dim, v)) for v in variance], dtype=float)
 
 
 def accumulate_held_out_nll_limit(

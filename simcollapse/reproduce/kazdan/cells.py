@@ -39,11 +39,12 @@ def simulate(
     `seed` is the figure's, followed by the place of the cell: cells share no random numbers.
     """
     size, room = None, None  # the engine's own, the same for every n: one program
+    places = next((most for most in ROOMS if n <= most), n)
     if workflow == "accumulate_subsample" or task.needs_rows:
-        room = next((most for most in ROOMS if n <= most), n)
+        room = places
     if workflow == "accumulate_subsample":  # every row is kept
         row_bytes = 8 * (task.dim + 4)
-        size = int(np.clip(BUFFER_BYTES // (room * (rounds + 1) * row_bytes), 1, LARGEST_BLOCK))
+        size = int(np.clip(BUFFER_BYTES // (places * (rounds + 1) * row_bytes), 1, LARGEST_BLOCK))
     return sc.simulate(
         task,
         "none",

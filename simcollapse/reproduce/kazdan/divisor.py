@@ -58,7 +58,7 @@ def compute(config: Config) -> xr.Dataset:
     groups = [[make(config, i)] for i in range(len(ESTIMATORS)) for make in (_trace, _distance)]
     rounds = config.rounds
     data = cells.collect(coords, groups, rounds)
-    subsample = {"n_per_round": config.n, "rounds": rounds}
+    subsample: dict[str, Any] = {"n_per_round": config.n, "rounds": rounds}
     replace = {"n_real": config.distance_n, "n_per_round": config.distance_n, "rounds": rounds}
     data["trace_theory"] = (
         data["trace"].dims,

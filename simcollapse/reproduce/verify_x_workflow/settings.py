@@ -54,7 +54,8 @@ def _gaussian_squares(found: xr.Dataset, bias: float) -> tuple[xr.DataArray, xr.
 
 def _density_squares(found: xr.Dataset, bias: float) -> tuple[xr.DataArray, xr.DataArray]:
     square = found["squared_error"]  # of the mean; on its own line, from which side is not recorded
-    return square, (np.sqrt(square) - bias) ** 2
+    distance: xr.DataArray = xr.ufuncs.sqrt(square) - bias
+    return square, distance**2
 
 
 SETTINGS = {
