@@ -21,6 +21,7 @@ def over_rows(function: Callable[[Tree, int], Any], rows: Tree, size: int = ROWS
     parts = []
     for c, at in enumerate(range(0, number, size)):
         places = np.minimum(np.arange(at, at + size), number - 1)
+        present = min(size, number - at)
         out = function(pools.take(rows, places), c)
-        parts.append(jax.tree.map(lambda x, n=min(size, number - at): np.asarray(x)[:n], out))
+        parts.append(jax.tree.map(lambda x, n=present: np.asarray(x)[:n], out))
     return jax.tree.map(lambda *x: np.concatenate(x), *parts)

@@ -30,7 +30,9 @@ class Task(Protocol):
     descriptions: dict[str, str]  # what each number of `measure` and `describe_kept` is, and its unit
 
     def real(self, key: jax.Array) -> Tree: ...  # the rows of round 0
-    def fit(self, key: jax.Array, rows: Tree, previous: Tree) -> tuple[Tree, Record]: ...  # model, how it went
+    def fit(
+        self, key: jax.Array, rows: Tree, previous: Tree
+    ) -> tuple[Tree, Record]: ...  # model, how it went
     def generate(self, key: jax.Array, model: Tree, count: int) -> Tree: ...
     def correct(self, rows: Tree) -> np.ndarray: ...  # (N,) bool, for the audit
     def groups(self, rows: Tree) -> np.ndarray: ...  # (N,) int, within which a top share is taken
@@ -134,9 +136,7 @@ def start(key: jax.Array, task: Any) -> tuple[State, Record]:
     return state, _record(key, task, state, counts, report, None)
 
 
-def step(
-    key: jax.Array, arm: Arm, state: State, count: int, k: int, limit: int
-) -> tuple[State, Record]:
+def step(key: jax.Array, arm: Arm, state: State, count: int, k: int, limit: int) -> tuple[State, Record]:
     """Round k >= 1, which generates `count` rows. A frozen chain keeps its model and pool."""
     task = arm.task
     if not state.alive:

@@ -30,7 +30,9 @@ class Training:
     patience: int = option("count", "looks without a better held-out loss after which the fit stops")
     batch: int = option("count", "rows of a step")
     learning_rate: float = parameter("positive", doc="of Adam")
-    held_out: float = parameter("unit", doc="share of the pool that early stopping looks at; 0: no early stopping")
+    held_out: float = parameter(
+        "unit", doc="share of the pool that early stopping looks at; 0: no early stopping"
+    )
 
 
 def training(

@@ -1,5 +1,7 @@
 """Networks that judge images: discriminators, which verify, and a classifier, which measures."""
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -16,7 +18,7 @@ class Discriminator(nnx.Module):
     def __init__(self, side: int, classes: int = 0, *, rngs: nnx.Rngs):
         self.classes = classes
         widths = (side**2 + classes, *WIDTHS)
-        pairs = zip(widths[:-1], widths[1:], strict=True)
+        pairs = itertools.pairwise(widths)
         self.layers = nnx.List([nnx.Linear(a, b, rngs=rngs) for a, b in pairs])
         self.last = nnx.Linear(widths[-1], 1, rngs=rngs)
 

@@ -106,9 +106,7 @@ class Vae(nnx.Module):
         return self.outside(h).reshape(len(z), side, side)
 
 
-def terms(
-    model: Vae, key: jax.Array, x: jax.Array, y: jax.Array
-) -> tuple[jax.Array, jax.Array]:
+def terms(model: Vae, key: jax.Array, x: jax.Array, y: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Reconstruction log-likelihood (one draw of z) and KL(q(z | x, y) | N(0, I)), each (B,), in nats.
 
     ELBO = reconstruction - KL, summed over pixels and latents. The Bernoulli likelihood takes grey values as

@@ -76,7 +76,9 @@ class Referee:
             "kept_class_entropy": metrics.entropy(found, self.classes),
             "kept_mean_image_distance": float(np.sqrt(np.mean(shift**2))),
         }
-        if len(images) > features.shape[1]:  # fewer rows have a singular covariance, and no distance to speak of
+        if (
+            len(images) > features.shape[1]
+        ):  # fewer rows have a singular covariance, and no distance to speak of
             out["kept_fid"] = metrics.frechet_distance(self._moments, metrics.moments(features))
         return out
 
@@ -123,4 +125,6 @@ def _shifted(key: jax.Array, x: jax.Array) -> jax.Array:
     side = x.shape[1]
     moves = jax.random.randint(key, (len(x), 2), 0, 3)
     padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1)))
-    return jax.vmap(lambda image, at: jax.lax.dynamic_slice(image, (at[0], at[1]), (side, side)))(padded, moves)
+    return jax.vmap(lambda image, at: jax.lax.dynamic_slice(image, (at[0], at[1]), (side, side)))(
+        padded, moves
+    )

@@ -29,7 +29,11 @@ class Discriminators:
         return Discriminator(self._side, self._classes, rngs=nnx.Rngs(params=key))
 
     def _log_odds(self, params, rows):
-        y = jax.nn.one_hot(rows["label"], self._classes) if self._classes else jnp.zeros((len(rows["label"]), 0))
+        y = (
+            jax.nn.one_hot(rows["label"], self._classes)
+            if self._classes
+            else jnp.zeros((len(rows["label"]), 0))
+        )
         return nnx.merge(self._graph, params)(rows["image"].astype(jnp.float32) / 255, y)
 
     def _loss(self, params, key, rows):
