@@ -53,6 +53,16 @@ def load_images(name: str) -> ImageSet:
     return IMAGE_SETS[name]()
 
 
+def binarised(images: ImageSet) -> ImageSet:
+    """The same set in black and white: ink above one half. What a Bernoulli likelihood is a likelihood of."""
+
+    def sharp(part: Images) -> Images:
+        return Images(np.where(part.images > 127, 255, 0).astype(np.uint8), part.labels)
+
+    name, source = f"{images.name}-binarised", f"{images.source}, binarised"
+    return images._replace(name=name, train=sharp(images.train), test=sharp(images.test), source=source)
+
+
 def _digits() -> ImageSet:
     bunch = load_digits()
     images = np.rint(bunch["images"] * (255 / 16)).astype(np.uint8)  # 17 levels

@@ -15,6 +15,14 @@ def test_digits_are_split_once_and_for_all():
     assert set(digits.test.labels) == set(range(10))
 
 
+def test_binarised_images_are_black_and_white():
+    digits = images.load_images("digits")
+    sharp = images.binarised(digits)
+    np.testing.assert_array_equal(np.unique(sharp.train.images), [0, 255])
+    np.testing.assert_array_equal(sharp.test.images == 255, digits.test.images > 127)
+    assert sharp.source.endswith("binarised")
+
+
 def test_an_unknown_set_names_the_nearest():
     with pytest.raises(ValueError, match=r"data must be one of .* Did you mean 'mnist'"):
         images.load_images("mnits")

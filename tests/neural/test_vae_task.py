@@ -160,5 +160,5 @@ def test_images_that_do_not_fit_are_refused(digits, judge, family, change, words
 
 
 def test_measures_on_more_images_than_there_are_are_refused(digits, judge, family):
-    with pytest.raises(ValueError, match="measures.held_out must be <= 500, got 501"):
+    with pytest.raises(ValueError, match=r"measures.held_out must be <= 500, got 501"):
         task.image_task(family, judge, digits.train, digits.test, task.Measures(501, 1, 1, 100))

@@ -12,7 +12,7 @@ import xarray as xr
 
 from simcollapse import keys, results, schedules, workflows
 from simcollapse.data.finding import cache_folder
-from simcollapse.data.images import load_images
+from simcollapse.data.images import binarised, load_images
 from simcollapse.neural import checkpoints, loop, pools, selection, training
 from simcollapse.neural.progress import Progress
 from simcollapse.neural.settings import neural_settings
@@ -39,12 +39,13 @@ class _Run:
 
     def __init__(self, config: Config):
         self._config = config
-        self._images = load_images(config.data)
+        images = load_images(config.data)
+        self._images = binarised(images) if config.binarised else images
         told = f"{self._images.source}; at most {config.budget:,} optimiser steps in {config.fits} fits and "
         print(f"{told}{config.verifiers} discriminators", file=sys.stderr, flush=True)
         side = self._images.train.images.shape[1]
         self._referee = referee.referee(
-            self._images, _training(config.classifier), cache_folder() / f"classifier-{config.data}"
+            self._images, _training(config.classifier), cache_folder() / f"classifier-{self._images.name}"
         )
         sizes = models.sizes(side, self._images.classes, config.architecture)
         self._family = task.vaes(sizes, _training(config.fit), config.output)

@@ -63,6 +63,7 @@ class Config:
     bound_draws: int
     samples: int  # generated images of the Fréchet distance
     confidence: float = 0.9  # of the classifier, from which on a generated image is correct
+    binarised: bool = False  # real images in black and white
     output: str = "mean"  # a generated image is the decoder's mean; or "sample", a Bernoulli draw of it
     seed: int = 0
     folder: str = ""  # where rounds are saved; empty: nowhere
@@ -100,6 +101,8 @@ def _arms(
     )
 
 
+# Of grey 8 x 8 digits a decoder with Bernoulli likelihood learns little but the mean of each class (KL below 1 nat), so
+# there is no generator to speak of; of binary ones, drawn pixel by pixel, it uses its latents.
 _DIGITS = Config(
     data="digits",
     arms=_arms(n_real=100, more=400, generated=2_000, increment=500, strong=800, weak=50),
@@ -114,6 +117,8 @@ _DIGITS = Config(
     bound_rows=200,
     bound_draws=32,
     samples=1_000,
+    binarised=True,
+    output="sample",
 )
 _MNIST = Config(
     data="mnist",
