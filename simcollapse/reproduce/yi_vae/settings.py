@@ -126,7 +126,7 @@ _MNIST = Config(
     rounds=10,
     chains=3,
     architecture="mlp",
-    fit=Fit(max_steps=500),
+    fit=Fit(max_steps=800),
     discriminator=Fit(max_steps=1_500, check_every=100, patience=4),
     classifier=Fit(max_steps=4_000, check_every=250, patience=6),
     reference=Fit(max_steps=5_000, check_every=250),
