@@ -11,7 +11,7 @@ from simcollapse.neural.convolution import Down, Up
 ROUNDING = 2e-5
 
 
-@pytest.mark.parametrize("side", [2, 4, 7 * 2])
+@pytest.mark.parametrize("side", [2, 14])
 @pytest.mark.parametrize(
     ("ours", "theirs"),
     [(Down, nnx.Conv), (Up, nnx.ConvTranspose)],
@@ -28,8 +28,9 @@ def test_slices_equal_flax_forward_and_backward(ours, theirs, side):
         weight = jnp.cos(jnp.arange(out.size, dtype=jnp.float32)).reshape(out.shape)
         return jnp.sum(weight * out), out
 
-    (_, out), slope = nnx.value_and_grad(value, has_aux=True)(own, x)
-    (_, wanted), wanted_slope = nnx.value_and_grad(value, has_aux=True)(other, x)
+    gradient = nnx.jit(nnx.value_and_grad(value, has_aux=True))
+    (_, out), slope = gradient(own, x)
+    (_, wanted), wanted_slope = gradient(other, x)
     assert out.shape == wanted.shape
     np.testing.assert_allclose(out, wanted, atol=ROUNDING)
     np.testing.assert_allclose(slope.kernel[...], wanted_slope.kernel[...], atol=side * ROUNDING)
