@@ -45,7 +45,8 @@ def test_both_pictures_are_drawn_from_saved_data(tiny_data, tmp_path):
         assert all(file.stat().st_size > 10_000 for file in files)
         picture.compare(loaded)
     (gif,) = samples.animate(loaded, tmp_path / "samples")
-    assert Image.open(gif).n_frames == TINY.rounds + 1  # pyright: ignore[reportAttributeAccessIssue]
+    with Image.open(gif) as moving:
+        assert moving.n_frames == TINY.rounds + 1  # pyright: ignore[reportAttributeAccessIssue]
 
 
 def test_a_second_run_takes_every_round_from_disk(tiny_data, capsys):
