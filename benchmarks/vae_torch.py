@@ -41,14 +41,13 @@ def ours(architecture, side):
     images, labels = data(side)
     rows = {"image": images, "label": labels.astype(np.int32)}
     steps = STEPS[architecture]
-    family = task.Vaes(
-        models.sizes(side, CLASSES, architecture), training(steps, check_every=steps, held_out=0.0), "mean"
-    )
+    family = task.vaes(models.sizes(side, CLASSES, architecture))
+    settings = training(steps, check_every=steps, held_out=0.0)
     params = family.init(keys.root(0))
     wanted = np.arange(SAMPLES) % CLASSES
 
     def train():
-        jax.block_until_ready(family.trainer.fit(keys.root(1), params, rows)[0])
+        jax.block_until_ready(family.fit(keys.root(1), rows, settings)[0])
 
     return train, lambda: family.generate(keys.root(2), params, wanted)
 

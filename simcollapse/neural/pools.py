@@ -1,5 +1,6 @@
 """Rows on the host, and which of them the next fit sees; the workflows are those of `simcollapse.workflows`."""
 
+import functools
 from typing import Any, NamedTuple
 
 import jax
@@ -69,6 +70,11 @@ def seen(key: jax.Array, workflow: Any, pool: Pool, wanted: int, k: int, limit: 
         weight=jnp.asarray(np.arange(room) < number, dtype=float),
         count=jnp.int32(number),
     )
-    chosen = workflow.choose(key, places, jnp.int32(wanted), jnp.int32(k), limit)
+    chosen = _choose(workflow, key, places, jnp.int32(wanted), jnp.int32(k), limit)
     there = np.asarray(chosen.weight) > 0
     return take(pool.rows, np.sort(np.asarray(chosen.rows)[there]))
+
+
+@functools.partial(jax.jit, static_argnames="limit")
+def _choose(workflow, key, places, wanted, k, limit):
+    return workflow.choose(key, places, wanted, k, limit)

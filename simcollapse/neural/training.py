@@ -3,6 +3,7 @@
 A Python loop over a jitted step: on CPU a training step inside `lax.scan` runs several times slower.
 """
 
+import copy
 import dataclasses
 from collections.abc import Callable
 from typing import Any
@@ -70,6 +71,7 @@ class Trainer:
 
     def __init__(self, loss: Callable[[Tree, jax.Array, Tree], jax.Array], settings: Training):
         self.settings = settings
+        self._loss = loss
         self._adam = optax.adam(settings.learning_rate)
 
         def mean_loss(params, key, rows):
@@ -85,6 +87,14 @@ class Trainer:
 
         self._step = jax.jit(step)
         self._total = jax.jit(total)
+
+    def with_settings(self, settings: Training) -> "Trainer":
+        """The same with other settings; compiled anew only for another learning rate."""
+        if settings.learning_rate != self.settings.learning_rate:
+            return Trainer(self._loss, settings)
+        other = copy.copy(self)
+        other.settings = settings
+        return other
 
     def fit(self, key: jax.Array, params: Tree, rows: Tree) -> tuple[Tree, dict[str, float]]:
         """The parameters with the best held-out loss, and how it went.

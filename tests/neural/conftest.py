@@ -14,7 +14,7 @@ if SHARED_DATA.is_dir():
     os.environ.setdefault("SIMCOLLAPSE_DATA", str(SHARED_DATA))
 
 
-@pytest.fixture(autouse=True)
-def _own_cache(tmp_path_factory, monkeypatch):
+@pytest.fixture(autouse=True, scope="session")
+def _own_cache(tmp_path_factory):
     """No test reads or writes the user's cache; tests of one process share a fresh one."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.getbasetemp() / "cache"))
+    os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))

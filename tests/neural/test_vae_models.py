@@ -1,3 +1,5 @@
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,8 +12,9 @@ from simcollapse.neural.vae.judges import Classifier, Discriminator
 from tests.helpers import assert_mean
 
 
-def count(module):
-    return sum(x.size for x in jax.tree.leaves(nnx.split(module)[1]))
+def count(make):
+    """Parameters of what `make()` returns, from shapes alone."""
+    return sum(math.prod(x.shape) for x in jax.tree.leaves(nnx.split(nnx.eval_shape(make))[1]))
 
 
 def dense(inputs, outputs):
@@ -32,18 +35,20 @@ def test_parameters_of_the_published_shapes(side, classes):
     flat = (side // 4) ** 2 * 64
     conv = kernel(1, 32) + kernel(32, 64) + 2 * dense(flat + classes, 20)
     conv += dense(20 + classes, flat) + kernel(64, 32) + kernel(32, 1)
-    assert count(make(models.sizes(side, classes))) == conv
+    assert count(lambda: make(models.sizes(side, classes))) == conv
     mlp = dense(side**2, 400) + 2 * dense(400 + classes, 20) + dense(20 + classes, 400) + dense(400, side**2)
-    assert count(make(models.sizes(side, classes, "mlp"))) == mlp
+    assert count(lambda: make(models.sizes(side, classes, "mlp"))) == mlp
 
 
 def test_parameters_of_the_judges():
-    rngs = nnx.Rngs(params=keys.root(0))
+    def rngs():
+        return nnx.Rngs(params=keys.root(0))
+
     widths = dense(512, 256) + dense(256, 128) + dense(128, 64) + dense(64, 1)
-    assert count(Discriminator(28, rngs=rngs)) == dense(784, 512) + widths
-    assert count(Discriminator(28, 10, rngs=rngs)) == dense(794, 512) + widths
+    assert count(lambda: Discriminator(28, rngs=rngs())) == dense(784, 512) + widths
+    assert count(lambda: Discriminator(28, 10, rngs=rngs())) == dense(794, 512) + widths
     classifier = kernel(1, 32) + kernel(32, 64) + dense(7 * 7 * 64, 64) + dense(64, 10)
-    assert count(Classifier(28, 10, rngs=rngs)) == classifier
+    assert count(lambda: Classifier(28, 10, rngs=rngs())) == classifier
 
 
 def test_a_discriminator_sees_binarised_images():
@@ -52,8 +57,7 @@ def test_a_discriminator_sees_binarised_images():
     np.testing.assert_array_equal(judge(x, None), judge((x > 0.5).astype(float), None))
 
 
-@pytest.mark.parametrize("architecture", models.ARCHITECTURES)
-@pytest.mark.parametrize("classes", [0, 3])
+@pytest.mark.parametrize(("architecture", "classes"), [("conv", 3), ("mlp", 0)])
 def test_shapes_and_finite_gradients(architecture, classes):
     model = make(models.sizes(8, classes, architecture, latent=2, channels=(2, 3), hidden=5))
     x = jax.random.uniform(keys.root(1), (6, 8, 8))

@@ -144,6 +144,7 @@ def test_bad_input_is_refused_before_anything_runs(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_the_simulator_and_its_figures_do_not_import_the_extra():
     code = "import sys, simcollapse.reproduce; print([m for m in ('flax', 'optax', 'orbax') if m in sys.modules])"
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"

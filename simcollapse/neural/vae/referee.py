@@ -4,6 +4,7 @@ Trained on real images of the training part, all of them, so it is independent o
 the data. Its accuracy on the test part is reported with every result.
 """
 
+import hashlib
 from pathlib import Path
 from typing import Any
 
@@ -84,9 +85,12 @@ class Referee:
 
 
 def referee(images: ImageSet, settings: Training, cache: Path | None = None) -> Referee:
-    """The classifier of an image set, trained, or as it was kept in the folder `cache`."""
-    identity = f"classifier of {images.name} {settings!r}"
-    saved = checkpoints.latest(cache, identity) if cache is not None else None
+    """The classifier of an image set, trained, or as it was kept below the folder `cache`."""
+    identity = f"classifier of {images.name}, {settings!r}, jax {jax.__version__}"
+    kept = None
+    if cache is not None:  # one folder for each identity
+        kept = cache / f"classifier-{images.name}-{hashlib.sha256(identity.encode()).hexdigest()[:12]}"
+    saved = None if kept is None else checkpoints.latest(kept, identity)
     if saved is not None:
         return Referee(images, saved.state)
     key = keys.root(SEED)
@@ -102,8 +106,8 @@ def referee(images: ImageSet, settings: Training, cache: Path | None = None) -> 
         return -jnp.take_along_axis(log_chance, rows["label"][:, None], axis=-1)[:, 0]
 
     params, report = Trainer(loss, settings).fit(key_fit, params, rows_of(images.train))
-    if cache is not None:
-        checkpoints.save(cache, 0, params, [dict(report)], identity)
+    if kept is not None:
+        checkpoints.save(kept, 0, params, [dict(report)], identity)
     return Referee(images, jax.tree.map(np.asarray, params))
 
 

@@ -13,7 +13,7 @@ from simcollapse import keys
 from simcollapse.checks import check_choice, check_whole
 from simcollapse.data.images import Images, ImageSet
 from simcollapse.neural import pools
-from simcollapse.neural.batches import ROWS, over_rows
+from simcollapse.neural.batches import over_rows
 from simcollapse.neural.training import Trainer, Training
 from simcollapse.neural.vae.models import Sizes, Vae, importance_bound, terms
 from simcollapse.neural.vae.referee import Referee, rows_of
@@ -48,17 +48,23 @@ DESCRIPTIONS = {
 class Vaes:
     """Autoencoders of one size, compiled once: fits them, generates, measures."""
 
-    def __init__(self, sizes: Sizes, settings: Training, output: str):
+    def __init__(self, sizes: Sizes, output: str):
         check_choice("output", output, OUTPUTS)
         self.sizes, self._output = sizes, output
         self._graph = nnx.split(self._new(keys.root(0)))[0]
-        self.trainer = Trainer(self._loss, settings)
+        self._trainers: dict[float, Trainer] = {}  # by learning rate
         self._generate = jax.jit(self._images)
         self._terms = jax.jit(self._parts)
         self._bound = jax.jit(self._importance, static_argnames="draws")
 
     def _new(self, key):
         return Vae(self.sizes, rngs=nnx.Rngs(params=key))
+
+    def fit(self, key: jax.Array, rows: Tree, settings: Training) -> tuple[Tree, dict[str, float]]:
+        """Parameters trained on `rows` from the start, and how it went."""
+        key_init, key_train = jax.random.split(key)
+        trainer = self._trainers.setdefault(settings.learning_rate, Trainer(self._loss, settings))
+        return trainer.with_settings(settings).fit(key_train, self.init(key_init), rows)
 
     def init(self, key: jax.Array) -> Tree:
         """Parameters before training."""
@@ -109,9 +115,9 @@ class Vaes:
 
 
 @functools.lru_cache(maxsize=8)
-def vaes(sizes: Sizes, settings: Training, output: str = "mean") -> Vaes:
+def vaes(sizes: Sizes, output: str = "mean") -> Vaes:
     """The autoencoders of these sizes, compiled once in a process."""
-    return Vaes(sizes, settings, output)
+    return Vaes(sizes, output)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -129,6 +135,7 @@ class ImageTask:
     """Real images of a chain, and the autoencoder family that models them. Build it with `image_task(...)`."""
 
     family: Vaes
+    training: Training
     referee: Referee
     images: Images  # the chain's real images
     held_out: Images  # real images that nothing is trained on
@@ -148,8 +155,7 @@ class ImageTask:
 
     def fit(self, key: jax.Array, rows: Tree, previous: Tree) -> tuple[Tree, dict[str, float]]:
         """A model trained on `rows` from the start, whatever the previous one."""
-        key_init, key_train = jax.random.split(key)
-        return self.family.trainer.fit(key_train, self.family.init(key_init), rows)
+        return self.family.fit(key, rows, self.training)
 
     def generate(self, key: jax.Array, model: Tree, count: int) -> Tree:
         """`count` images; their labels take turns, so that classes are as frequent as can be."""
@@ -198,6 +204,7 @@ class ImageTask:
 
 def image_task(
     family: Vaes,
+    training: Training,
     referee: Referee,
     images: Images,
     held_out: Images,
@@ -220,7 +227,7 @@ def image_task(
         check_whole(f"measures.{name}", getattr(measures, name), 1, len(held_out.labels))
     if not 0 <= confidence <= 1:
         raise ValueError(f"confidence must be in [0, 1], got {confidence}")
-    return ImageTask(family, referee, images, held_out, measures, float(confidence))
+    return ImageTask(family, training, referee, images, held_out, measures, float(confidence))
 
 
 def deal(key: jax.Array, images: ImageSet) -> np.ndarray:
@@ -238,6 +245,3 @@ def deal(key: jax.Array, images: ImageSet) -> np.ndarray:
 def pick(images: Images, places: np.ndarray) -> Images:
     """The images at `places`."""
     return Images(images.images[places], images.labels[places])
-
-
-__all__ = ["ROWS", "ImageTask", "Measures", "Vaes", "deal", "image_task", "pick", "vaes"]

@@ -44,11 +44,9 @@ class _Run:
         told = f"{self._images.source}; at most {config.budget:,} optimiser steps in {config.fits} fits and "
         print(f"{told}{config.verifiers} discriminators", file=sys.stderr, flush=True)
         side = self._images.train.images.shape[1]
-        self._referee = referee.referee(
-            self._images, _training(config.classifier), cache_folder() / f"classifier-{self._images.name}"
-        )
+        self._referee = referee.referee(self._images, _training(config.classifier), cache_folder())
         sizes = models.sizes(side, self._images.classes, config.architecture)
-        self._family = task.vaes(sizes, _training(config.fit), config.output)
+        self._family = task.vaes(sizes, config.output)
         self._progress = Progress(config.fits)
         self._folder = Path(config.folder) if config.folder else None
         self._identity = _identity(config)
@@ -108,7 +106,9 @@ class _Run:
     def _task(self, images):
         c = self._config
         measures = task.Measures(c.held_out, c.bound_rows, c.bound_draws, c.samples)
-        return task.image_task(self._family, self._referee, images, self._images.test, measures, c.confidence)
+        return task.image_task(
+            self._family, _training(c.fit), self._referee, images, self._images.test, measures, c.confidence
+        )
 
     def _chain(self, c: int) -> dict[str, list[loop.Record]]:
         """Records of every arm. The arms share the real images, round 0 and the noise of every round."""
@@ -210,8 +210,8 @@ class _Run:
         if saved is not None:
             self._progress.spared(1)
             return saved.records[0]
-        family = task.vaes(self._family.sizes, _training(self._config.reference), self._config.output)
-        mine = dataclasses.replace(self._task(self._images.train), family=family)
+        settings = _training(self._config.reference)
+        mine = dataclasses.replace(self._task(self._images.train), training=settings)
         key = jax.random.fold_in(keys.root(self._config.seed), 2**31 - 1)
         state, record = loop.start(key, mine)
         if folder is not None:
