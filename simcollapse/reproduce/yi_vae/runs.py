@@ -133,7 +133,7 @@ class _Run:
         choice = loop.Arm(
             task=mine,
             verifier=judge,
-            selection=selection.top_share(arm.share) if judge is not None else selection.Everything(),
+            selection=_selection(arm),
             workflow=workflows.KNOWN[arm.workflow](),
         )
         seen = []
@@ -226,6 +226,12 @@ class _Run:
 
     def _where(self, c: int, name: str) -> Path | None:
         return None if self._folder is None else self._folder / f"chain-{c}" / name
+
+
+def _selection(arm: ArmSettings) -> selection.Selection:
+    if not arm.verifier_rows:
+        return selection.Everything()
+    return selection.top_share(arm.share) if arm.least is None else selection.threshold(arm.least)
 
 
 def _filled(shown: np.ndarray, rounds: int) -> np.ndarray:

@@ -37,6 +37,7 @@ class ArmSettings:
     increment: int  # more in each later round
     verifier_rows: int = 0  # real images that the discriminator learned from; 0: no verifier
     share: float = 0.1  # of each class, kept by the discriminator's score. Source: [Yi26], section 5.2 (v3)
+    least: float | None = None  # keep scores (log odds of being real) of at least this instead of a share
     conditional: bool = False  # the discriminator sees the class
     opponent_rows: int = (
         0  # its negatives: images of a model fitted to so many real ones; 0: the chain's round 0
