@@ -136,7 +136,10 @@ def test_every_preset_is_consistent():
     assert published.rounds == 40 and last[0] == 30_000 + 39 * 24_900  # about a million
 
 
-def test_bad_input_is_refused_before_anything_runs(tmp_path):
+def test_bad_input_is_refused_before_anything_runs(tmp_path, monkeypatch):
+    monkeypatch.setenv("SIMCOLLAPSE_DATA", str(tmp_path))
+    with pytest.raises(FileNotFoundError, match="train-images-idx3-ubyte.gz"):
+        reproduce.run("yi-vae", data="mnist", out=tmp_path / "out")
     with pytest.raises(ValueError, match=r"data must be one of .* Did you mean 'mnist'"):
         reproduce.run("yi-vae", data="mnits", out=tmp_path / "out")
     with pytest.raises(ValueError, match="target goes with data"):

@@ -1,5 +1,6 @@
 """What retraining does to an image generator, with and without a discriminator as verifier, from round to round."""
 
+import importlib
 import json
 from typing import Any
 
@@ -9,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from scipy import stats
 
+from simcollapse.data.images import load_images
 from simcollapse.reproduce import claims, style
 from simcollapse.reproduce.claims import Claim
 from simcollapse.reproduce.estimates import Estimate
@@ -39,6 +41,12 @@ PANELS = (
     ("coverage", "coverage of real images"),
     ("p", "p (solid) and p* (dotted)"),
 )
+
+
+def check(config: Config) -> None:
+    """Raise ImportError without the extra, FileNotFoundError or ValueError without the data."""
+    importlib.import_module("simcollapse.neural")
+    load_images(config.data)
 
 
 def compute(config: Config) -> xr.Dataset:
@@ -223,4 +231,4 @@ def settings_of(data: xr.Dataset) -> dict[str, Any]:
     return json.loads(data.attrs["config"])
 
 
-__all__ = ["EXTRA", "NAME", "SCALES", "compare", "compute", "configure", "draw", "settings_of"]
+__all__ = ["EXTRA", "NAME", "SCALES", "check", "compare", "compute", "configure", "draw", "settings_of"]
