@@ -13,7 +13,7 @@ from PIL import Image
 from simcollapse import reproduce
 from simcollapse.reproduce import report
 from simcollapse.reproduce.yi_vae import curves, runs, samples, settings
-from simcollapse.reproduce.yi_vae.settings import FULL, SAME, STRONG, WEAK, Fit
+from simcollapse.reproduce.yi_vae.settings import FULL, SAME, STRONG, WEAK, ArmSettings, Fit
 
 TINY = dataclasses.replace(
     settings.PRESETS["digits"]["quick"],
@@ -83,6 +83,30 @@ def test_the_budget_is_stated_and_not_exceeded(tiny_data):
     assert float(data["fit_steps"].max()) <= config.fit.max_steps
 
 
+@pytest.mark.slow
+def test_every_knob_of_an_arm(tmp_path):
+    knobs = {
+        "class": {"verifier_rows": 60, "conditional": True, "workflow": "accumulate"},
+        "opponent": {"verifier_rows": 60, "opponent_rows": 80, "workflow": "accumulate_subsample"},
+        "all": {"verifier_rows": 60, "least": -1e9},
+        "none": {"verifier_rows": 60, "least": 1e9},
+    }
+    arms = tuple(ArmSettings(name, 50, 100, 50, **options) for name, options in knobs.items())
+    config = dataclasses.replace(TINY, arms=arms, chains=1, folder=str(tmp_path))
+    data = runs.runs(config).isel(chain=0)
+    kept = {str(arm): data["num_kept"].sel(arm=arm).to_numpy().tolist() for arm in data["arm"].to_numpy()}
+    assert kept == {"class": [0, 10, 20], "opponent": [0, 10, 20], "all": [0, 100, 150], "none": [0, 0, 0]}
+    seen = {str(arm): data["fit_rows"].sel(arm=arm).to_numpy().tolist() for arm in data["arm"].to_numpy()}
+    assert seen["class"] == [50, 60, 80] and seen["opponent"] == [
+        50,
+        60,
+        80,
+    ]  # a subsample of as many as generated
+    assert data["alive"].sel(arm="none").to_numpy().tolist() == [1, 0, 0]
+    assert (data["fid"].sel(arm="class", round=1) != data["fid"].sel(arm="opponent", round=1)).all()
+    assert config.fits == 1 + 1 + 1 + 4 * 2
+
+
 class TestClaims:
     """On curves made up, claims say what the curves say."""
 
@@ -138,7 +162,7 @@ def test_every_preset_is_consistent():
 
 def test_bad_input_is_refused_before_anything_runs(tmp_path, monkeypatch):
     monkeypatch.setenv("SIMCOLLAPSE_DATA", str(tmp_path))
-    with pytest.raises(FileNotFoundError, match="train-images-idx3-ubyte.gz"):
+    with pytest.raises(FileNotFoundError, match=r"train-images-idx3-ubyte.gz"):
         reproduce.run("yi-vae", data="mnist", out=tmp_path / "out")
     with pytest.raises(ValueError, match=r"data must be one of .* Did you mean 'mnist'"):
         reproduce.run("yi-vae", data="mnits", out=tmp_path / "out")

@@ -187,21 +187,21 @@ class _Run:
         folder = self._where(c, name)
         saved = None if folder is None else checkpoints.latest(folder, self._identity)
         if saved is not None:
+            self._progress.spared(arm.opponent_rows > 0)
             return verifier.DiscriminatorVerifier(family, saved.state)
         key_judge = keys.for_purpose(key, JUDGE)
         key_made, key_train = jax.random.split(key_judge)
-        opponent = initial if not arm.opponent_rows else self._opponent(key, mine, spare, arm.opponent_rows)
+        opponent = initial
+        if arm.opponent_rows:  # a model of other real images, for the discriminator to learn from
+            others = referee.rows_of(task.pick(images.train, spare[-arm.opponent_rows :]))
+            opponent, report = mine.fit(keys.for_purpose(key, OPPONENT), others, None)
+            self._progress.round(f"chain {c}, opponent of {arm.name}", {"fit_loss": report["loss"]})
         real = referee.rows_of(task.pick(images.train, spare[: arm.verifier_rows]))
         made = mine.family.generate(key_made, opponent, real["label"])
         params, report = family.train(key_train, real, made)
         if folder is not None:
             checkpoints.save(folder, 0, params, [dict(report)], self._identity)
         return verifier.DiscriminatorVerifier(family, params)
-
-    def _opponent(self, key, mine, spare, rows):
-        """A model of other real images, for a discriminator to learn from."""
-        real = referee.rows_of(task.pick(self._images.train, spare[-rows:]))
-        return mine.fit(keys.for_purpose(key, OPPONENT), real, None)[0]
 
     def _reference(self) -> loop.Record:
         """A model trained on all real images: its record."""

@@ -73,7 +73,7 @@ class Config:
     def fits(self) -> int:
         """Fits of autoencoders, over all chains."""
         starts = len({arm.n_real for arm in self.arms})
-        opponents = len({arm.opponent_rows for arm in self.arms} - {0})
+        opponents = sum(arm.opponent_rows > 0 for arm in self.arms)
         return 1 + self.chains * (starts + opponents + sum(arm.rounds or self.rounds for arm in self.arms))
 
     @property
