@@ -71,6 +71,17 @@ class NotFitted(FloatingPointError):
         self.step = step
 
 
+class Chain(NamedTuple):
+    """One chain of a run: its key, its choices, where it starts and where it is saved."""
+
+    key: jax.Array
+    arm: Arm
+    started: tuple[State, Record] | None = (
+        None  # what `start` returned, for arms that share round 0; None: fit it
+    )
+    folder: Path | None = None  # where each round is saved, and gone on from; None: nowhere
+
+
 def run_chain(
     key: jax.Array,
     arm: Arm,
@@ -81,41 +92,85 @@ def run_chain(
     identity: str = "",
     watch: Callable[[int, Record], None] = lambda k, record: None,
 ) -> list[Record]:
-    """The records of rounds 0..K of one chain.
+    """The records of rounds 0..K of one chain; see `run_chains`. `watch(k, record)` is called after each round."""
+    one = Chain(key, arm, started, folder)
+    return run_chains([one], schedule, identity=identity, watch=lambda c, k, record: watch(k, record))[0]
+
+
+def run_chains(
+    chains: Sequence[Chain],
+    schedule: Sequence[int],
+    *,
+    identity: str = "",
+    watch: Callable[[int, int, Record], None] = lambda c, k, record: None,
+) -> list[list[Record]]:
+    """The records of rounds 0..K of chains, round by round; those that go on are fitted together.
 
     Args:
-        key: the chain's key.
-        arm: the choices.
+        chains: which. The first one's task fits for all, so their tasks differ in data only.
         schedule: rows generated in rounds 1..K.
-        started: what `start` returned, for arms that share round 0; None to fit it here.
-        folder: where each round is saved, and gone on from; None: nowhere.
         identity: what must be the same for a saved round to be gone on from, for example the settings in words.
-        watch: called after each round.
+        watch: called after each round of each chain, with the chain's place.
 
     Raises:
         ValueError: a checkpoint of another identity, or a selection that leaves a class empty.
         FloatingPointError: a fit's loss is not finite; the round and the step are named, and the rounds before it stay
             saved.
     """
-    check(arm, schedule)
-    saved = checkpoints.latest(folder, identity) if folder is not None else None
-    if saved is not None:
-        model, pool = saved.state["model"], saved.state["pool"]
-        state = State(model, pools.Pool(**pool), saved.state["alive"], saved.state["reason"])
-        records, first = saved.records, saved.round + 1
-    else:
-        state, record = started if started is not None else start(key, arm.task)
-        records, first = [record], 1
-        watch(0, record)
-    limit = _limit(arm.workflow, pools.count(state.pool.rows), schedule)
-    for k in range(first, len(schedule) + 1):
-        state, record = step(chain.keys_of_round(key, k), arm, state, int(schedule[k - 1]), k, limit)
-        records.append(record)
-        if folder is not None:
-            saved_state = state._replace(pool=state.pool._asdict())._asdict()
-            checkpoints.save(folder, k, saved_state, records, identity)
-        watch(k, record)
+    for one in chains:
+        check(one.arm, schedule)
+    states, records = [], []
+    for c, one in enumerate(chains):
+        state, told = _resumed(one, identity)
+        if len(told) == 1:
+            watch(c, 0, told[0])
+        states.append(state)
+        records.append(told)
+    for k, count in enumerate(schedule, start=1):
+        behind = [
+            c for c, told in enumerate(records) if len(told) == k
+        ]  # the others were saved later than this round
+        keys_now = [chain.keys_of_round(chains[c].key, k) for c in behind]
+        offers = [
+            _offer(
+                key, chains[c], states[c], int(count), k, _limit(chains[c].arm.workflow, records[c], schedule)
+            )
+            for c, key in zip(behind, keys_now, strict=True)
+        ]
+        fits = _fits(chains[0].arm.task, keys_now, offers, states, behind, k)
+        for c, key, offer, fitted in zip(behind, keys_now, offers, fits, strict=True):
+            model, report = fitted
+            states[c] = State(model, offer.pool, offer.alive, offer.reason)
+            record = _record(key, chains[c].arm.task, states[c], offer.counts, report, offer.accepted)
+            records[c].append(record)
+            _save(chains[c].folder, k, states[c], records[c], identity)
+            watch(c, k, record)
     return records
+
+
+def _resumed(one: Chain, identity: str) -> tuple[State, list[Record]]:
+    """The state and records that a chain goes on from."""
+    saved = checkpoints.latest(one.folder, identity) if one.folder is not None else None
+    if saved is None:
+        state, record = one.started if one.started is not None else start(one.key, one.arm.task)
+        return state, [record]
+    return state_of(saved), saved.records
+
+
+def state_of(saved: checkpoints.Saved) -> State:
+    """The state in a checkpoint that `save_start` or a run wrote."""
+    return State(**(saved.state | {"pool": pools.Pool(**saved.state["pool"])}))
+
+
+def save_start(folder: Path | None, state: State, record: Record, identity: str) -> None:
+    """Save what `start` returned."""
+    _save(folder, 0, state, [record], identity)
+
+
+def _save(folder: Path | None, k: int, state: State, records: list[Record], identity: str) -> None:
+    if folder is not None:
+        tree = state._replace(pool=state.pool._asdict())._asdict()  # pyright: ignore[reportArgumentType]
+        checkpoints.save(folder, k, tree, records, identity)
 
 
 def check(arm: Arm, schedule: Sequence[int]) -> None:
@@ -130,46 +185,71 @@ def start(key: jax.Array, task: Any) -> tuple[State, Record]:
     """Round 0: the model is fitted to real rows."""
     key = chain.keys_of_round(key, 0)
     rows = task.real(keys.for_purpose(key, keys.REAL))
-    model, report = _fit(task, keys.for_purpose(key, keys.FIT), rows, None, 0)
+    try:
+        model, report = task.fit(keys.for_purpose(key, keys.FIT), rows, None)
+    except NotFitted as error:
+        raise FloatingPointError(f"round 0: {error}") from error
     state = State(model, pools.pool_of(rows, 0), np.asarray(True), np.asarray(chain.ALIVE, np.int32))
     counts = chain.Counts(*[np.int32(0)] * 4, np.int32(pools.count(rows)))
     return state, _record(key, task, state, counts, report, None)
 
 
-def step(key: jax.Array, arm: Arm, state: State, count: int, k: int, limit: int) -> tuple[State, Record]:
-    """Round k >= 1, which generates `count` rows. A frozen chain keeps its model and pool."""
-    task = arm.task
+class _Offer(NamedTuple):
+    """A round up to its fit."""
+
+    rows: Tree  # that the fit sees; None: no fit
+    pool: pools.Pool
+    counts: chain.Counts
+    accepted: Tree  # the rows kept; None of a frozen chain
+    alive: np.ndarray
+    reason: np.ndarray
+
+
+def _offer(key: jax.Array, one: Chain, state: State, count: int, k: int, limit: int) -> _Offer:
+    """Round k >= 1 up to its fit: generates `count` rows. A frozen chain keeps its pool and judges nothing."""
+    task, verifier, selection, workflow = one.arm
     if not state.alive:
-        return state, _record(key, task, state, chain.Counts(*[np.int32(0)] * 5), {}, None)
+        return _Offer(None, state.pool, chain.Counts(*[np.int32(0)] * 5), None, state.alive, state.reason)
     rows = task.generate(keys.for_purpose(key, keys.GENERATE), state.model, count)
     correct = task.correct(rows)
-    if arm.verifier is None:
+    if verifier is None:
         scores = np.zeros(count)
     else:
-        scores = np.asarray(arm.verifier.score(keys.for_purpose(key, keys.VERIFY), rows, state.model))
-    kept = arm.selection.keep(scores, task.groups(rows))
+        scores = np.asarray(verifier.score(keys.for_purpose(key, keys.VERIFY), rows, state.model))
+    kept = selection.keep(scores, task.groups(rows))
     counts = chain.Counts(*(np.int32(x.sum()) for x in (np.ones(count), correct, kept, kept & correct, kept)))
     accepted = pools.take(rows, kept)
-    pool = pools.collect(arm.workflow, state.pool, pools.pool_of(accepted, k))
-    if pools.count(pool.rows) == 0:
-        state = state._replace(alive=np.asarray(False), reason=np.asarray(chain.NOTHING_KEPT, np.int32))
-        return state, _record(key, task, state, counts, {}, accepted)
-    chosen = pools.seen(keys.for_purpose(key, keys.COLLECT), arm.workflow, pool, count, k, limit)
-    model, report = _fit(task, keys.for_purpose(key, keys.FIT), chosen, state.model, k)
-    state = State(model, pool, state.alive, state.reason)
-    return state, _record(key, task, state, counts, report, accepted)
+    pool = pools.collect(workflow, state.pool, pools.pool_of(accepted, k))
+    seen = pool.rows
+    if pools.count(seen):
+        seen = pools.seen(keys.for_purpose(key, keys.COLLECT), workflow, pool, count, k, limit)
+    if pools.count(seen) == 0:
+        frozen = np.asarray(False), np.asarray(chain.NOTHING_KEPT, np.int32)
+        return _Offer(None, state.pool, counts, accepted, *frozen)
+    return _Offer(seen, pool, counts, accepted, state.alive, state.reason)
 
 
-def _limit(workflow: Any, real: int, schedule: Sequence[int]) -> int:
+def _limit(workflow: Any, records: list[Record], schedule: Sequence[int]) -> int:
     """Most rows of a fit."""
-    return workflow.limit(np.array([real, *schedule])) if workflow.needs_rows else 0
+    return workflow.limit(np.array([records[0]["num_used"], *schedule])) if workflow.needs_rows else 0
 
 
-def _fit(task: Any, key: jax.Array, rows: Tree, previous: Tree, k: int) -> tuple[Tree, Record]:
+def _fits(task, keys_now, offers, states, behind, k) -> list[tuple[Tree, Record]]:
+    """Model and report of each offer; together where the task can and there are several."""
+    out: list[tuple[Tree, Record]] = [(states[c].model, {}) for c in behind]
+    wanted = [i for i, offer in enumerate(offers) if offer.rows is not None]
+    fit_keys = [keys.for_purpose(keys_now[i], keys.FIT) for i in wanted]
+    rows, previous = [offers[i].rows for i in wanted], [states[behind[i]].model for i in wanted]
     try:
-        return task.fit(key, rows, previous)
+        if len(wanted) > 1 and hasattr(task, "fit_many"):
+            found = task.fit_many(fit_keys, rows, previous)
+        else:
+            found = [task.fit(*one) for one in zip(fit_keys, rows, previous, strict=True)]
     except NotFitted as error:
         raise FloatingPointError(f"round {k}: {error}; the rounds before it are kept") from error
+    for i, fitted in zip(wanted, found, strict=True):
+        out[i] = fitted
+    return out
 
 
 def _record(key, task, state, counts, report, accepted) -> Record:

@@ -5,7 +5,7 @@ A Python loop over a jitted step: on CPU a training step inside `lax.scan` runs 
 
 import copy
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -86,6 +86,7 @@ class Trainer:
             return jnp.sum(jnp.where(weight > 0, loss(params, key, rows), 0.0))
 
         self._step = jax.jit(step)
+        self._steps = jax.jit(jax.vmap(step, in_axes=(0, 0, 0, None, 0)))
         self._total = jax.jit(total)
 
     def with_settings(self, settings: Training) -> "Trainer":
@@ -107,34 +108,40 @@ class Trainer:
         Raises:
             NotFitted: a loss is not finite.
         """
-        settings = self.settings
-        key_order, key_noise, key_look = jax.random.split(key, 3)
-        order = np.random.default_rng(np.asarray(jax.random.key_data(key_order)).ravel())
-        number = pools.count(rows)
-        shuffled = order.permutation(number)
-        out = min(int(settings.held_out * number), MOST_HELD_OUT)
-        held, used = pools.take(rows, shuffled[:out]), shuffled[out:]
-        moments = self._adam.init(params)
-        best, least, waited, step = params, np.inf, 0, 0
-        losses: list[jax.Array] = []
-        batches = _batches(order, used, settings.batch)
-        while step < settings.max_steps and waited < settings.patience:
-            losses = []
+        return self.fit_many([key], [params], [rows])[0]
+
+    def fit_many(
+        self, keys: Sequence[jax.Array], params: Sequence[Tree], rows: Sequence[Tree]
+    ) -> list[tuple[Tree, dict[str, float]]]:
+        """As `fit`, for several fits in step with each other: one vmapped step for all, for devices that gain by it.
+
+        Equal to fits one by one, to rounding. One that stops early is carried along unseen until the last one stops.
+        """
+        runs = [
+            _Fit(self, *one) for one in zip(keys, params, rows, strict=True)
+        ]  # each with its batches and its patience
+        alone, settings = len(runs) == 1, self.settings
+        noise = runs[0].key_noise if alone else jnp.stack([run.key_noise for run in runs])
+        now = runs[0].best if alone else _stacked([run.best for run in runs])
+        moments = self._adam.init(now) if alone else jax.vmap(self._adam.init)(now)
+        advance, step = (self._step if alone else self._steps), 0
+        while step < settings.max_steps and any(run.waited < settings.patience for run in runs):
+            losses: list[jax.Array] = []
             for _ in range(min(settings.check_every, settings.max_steps - step)):
-                batch = pools.take(rows, next(batches))
-                params, moments, value = self._step(params, moments, key_noise, np.uint32(step), batch)
+                batches = [run.batch() for run in runs]
+                batch = batches[0] if alone else _stacked(batches)
+                now, moments, value = advance(now, moments, noise, np.uint32(step), batch)
                 losses.append(value)
                 step += 1
-            _check_finite(losses, step)
-            looked = self._mean(key_look, params, held) if out else -float(step)
-            waited = 0 if looked < least else waited + 1
-            if looked < least:
-                best, least = params, looked
-        report = {"steps": step, "loss": float(np.mean(np.asarray(losses))), "rows": number}
-        return best, report | ({"held_out_loss": least} if out else {})
+            told = np.asarray(jnp.stack(losses)).reshape(len(losses), len(runs))
+            for i, run in enumerate(runs):
+                if run.waited < settings.patience:
+                    mine = now if alone else jax.tree.map(lambda x, i=i: x[i], now)
+                    run.look(mine, told[:, i], step)
+        return [run.outcome() for run in runs]
 
-    def _mean(self, key: jax.Array, params: Tree, rows: Tree) -> float:
-        """Mean loss of rows, with the same noise at every look."""
+    def mean(self, key: jax.Array, params: Tree, rows: Tree) -> float:
+        """Mean loss of rows, with the same noise at every call of one key."""
         number = pools.count(rows)
         total = 0.0
         for at in range(0, number, EVALUATED):
@@ -143,6 +150,47 @@ class Trainer:
             weight = (places < number).astype(np.float32)
             total += float(self._total(params, jax.random.fold_in(key, at), batch, weight))
         return total / number
+
+
+class _Fit:
+    """One fit's rows, batches and early stopping; the parameters after a number of steps are shown to it."""
+
+    def __init__(self, trainer: Trainer, key: jax.Array, params: Tree, rows: Tree):
+        self._trainer, self._rows = trainer, rows
+        key_order, self.key_noise, self._key_look = jax.random.split(key, 3)
+        order = np.random.default_rng(np.asarray(jax.random.key_data(key_order)).ravel())
+        shuffled = order.permutation(pools.count(rows))
+        self._out = min(int(trainer.settings.held_out * len(shuffled)), MOST_HELD_OUT)
+        self._held = pools.take(rows, shuffled[: self._out])
+        self._batches = _batches(order, shuffled[self._out :], trainer.settings.batch)
+        self.best, self.waited = params, 0
+        self._least, self._steps, self._loss = np.inf, 0, np.nan
+
+    def batch(self) -> Tree:
+        """The rows of the next step."""
+        return pools.take(self._rows, next(self._batches))
+
+    def look(self, params: Tree, losses: np.ndarray, step: int) -> None:
+        """Keep `params`, reached after `step` steps with these last `losses`, if the held-out loss is the least so far.
+
+        Raises:
+            NotFitted: a loss is not finite.
+        """
+        _check_finite(losses, step)
+        looked = self._trainer.mean(self._key_look, params, self._held) if self._out else -float(step)
+        self.waited = 0 if looked < self._least else self.waited + 1
+        self._steps, self._loss = step, float(losses.mean())
+        if looked < self._least:
+            self.best, self._least = params, looked
+
+    def outcome(self) -> tuple[Tree, dict[str, float]]:
+        """The best parameters, and how the fit went."""
+        report = {"steps": self._steps, "loss": self._loss, "rows": pools.count(self._rows)}
+        return self.best, report | ({"held_out_loss": self._least} if self._out else {})
+
+
+def _stacked(trees: Sequence[Tree]) -> Tree:
+    return jax.tree.map(lambda *x: jnp.stack(x), *trees)
 
 
 def _batches(order: np.random.Generator, used: np.ndarray, batch: int):
@@ -155,8 +203,7 @@ def _batches(order: np.random.Generator, used: np.ndarray, batch: int):
         left = left[batch:]
 
 
-def _check_finite(losses: list[jax.Array], step: int) -> None:
-    values = np.asarray(jnp.stack(losses))
-    bad = np.flatnonzero(~np.isfinite(values))
+def _check_finite(losses: np.ndarray, step: int) -> None:
+    bad = np.flatnonzero(~np.isfinite(losses))
     if len(bad):
-        raise NotFitted(step - len(losses) + int(bad[0]) + 1, float(values[bad[0]]))
+        raise NotFitted(step - len(losses) + int(bad[0]) + 1, float(losses[bad[0]]))

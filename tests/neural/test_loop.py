@@ -163,6 +163,26 @@ class TestResuming:
         assert sorted(p.name for p in tmp_path.iterdir()) == ["round-2", "round-3"]
 
 
+def test_chains_together_equal_chains_one_by_one(tmp_path):
+    """One of three was saved two rounds further when the run was stopped, one freezes."""
+
+    class Many(Toy):
+        def fit_many(self, keys, rows, previous):
+            return [self.fit(*one) for one in zip(keys, rows, previous, strict=True)]
+
+    arms = [arm("accumulate", task=Many()), arm("accumulate", task=Many())]
+    arms.append(arm(verifier=Near(), selection=threshold(1.0), task=Many()))
+    chains = [loop.Chain(keys.root(c), one, None, tmp_path / str(c)) for c, one in enumerate(arms)]
+    loop.run_chains(chains[1:2], SCHEDULE[:2])
+    rounds = []
+    together = loop.run_chains(chains, SCHEDULE, watch=lambda c, k, record: rounds.append((c, k)))
+    assert rounds == [(0, 0), (2, 0), (0, 1), (2, 1), (0, 2), (2, 2), (0, 3), (1, 3), (2, 3)]
+    for c, records in enumerate(together):
+        alone = loop.run_chain(keys.root(c), arms[c], SCHEDULE)
+        assert [r["error"] for r in records] == [r["error"] for r in alone]
+        assert [r["alive"] for r in records] == [r["alive"] for r in alone]
+
+
 def test_pools_keep_the_round_that_made_a_row():
     pool = pools.join(pools.pool_of({"x": np.zeros(2)}, 0), pools.pool_of({"x": np.ones(3)}, 1))
     np.testing.assert_array_equal(pool.born, [0, 0, 1, 1, 1])

@@ -23,6 +23,18 @@ def test_a_fit_finds_the_minimum_and_reports_its_steps():
     assert report["rows"] == 300 and report["held_out_loss"] < 1
 
 
+def test_fits_together_equal_fits_one_by_one():
+    trainer = Trainer(squared, training(400, learning_rate=0.05, patience=2, check_every=20))
+    rows = [ROWS, {"x": ROWS["x"][:150] + 2.5}, {"x": 0 * ROWS["x"] - 3}]  # not all stop at the same step
+    fit_keys = [keys.root(s) for s in range(3)]
+    together = trainer.fit_many(fit_keys, [ZERO] * 3, rows)
+    for key, some, (params, report) in zip(fit_keys, rows, together, strict=True):
+        alone, told = trainer.fit(key, ZERO, some)
+        np.testing.assert_allclose(params["at"], alone["at"], rtol=1e-5)
+        assert report == pytest.approx(told, rel=1e-4, abs=1e-6)
+    assert len({report["steps"] for _, report in together}) > 1
+
+
 def test_the_cap_on_steps_holds():
     trainer = Trainer(squared, training(30, check_every=20))
     assert trainer.fit(keys.root(0), ZERO, ROWS)[1]["steps"] == 30

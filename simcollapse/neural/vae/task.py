@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -62,9 +63,18 @@ class Vaes:
 
     def fit(self, key: jax.Array, rows: Tree, settings: Training) -> tuple[Tree, dict[str, float]]:
         """Parameters trained on `rows` from the start, and how it went."""
-        key_init, key_train = jax.random.split(key)
-        trainer = self._trainers.setdefault(settings.learning_rate, Trainer(self._loss, settings))
-        return trainer.with_settings(settings).fit(key_train, self.init(key_init), rows)
+        return self.fit_many([key], [rows], settings)[0]
+
+    def fit_many(
+        self, keys: Sequence[jax.Array], rows: Sequence[Tree], settings: Training
+    ) -> list[tuple[Tree, dict[str, float]]]:
+        """As `fit`, several at once."""
+        trainer = self._trainers.get(settings.learning_rate)
+        if trainer is None:
+            trainer = self._trainers[settings.learning_rate] = Trainer(self._loss, settings)
+        split = [jax.random.split(key) for key in keys]
+        first = [self.init(key_init) for key_init, _ in split]
+        return trainer.with_settings(settings).fit_many([key for _, key in split], first, rows)
 
     def init(self, key: jax.Array) -> Tree:
         """Parameters before training."""
@@ -156,6 +166,12 @@ class ImageTask:
     def fit(self, key: jax.Array, rows: Tree, previous: Tree) -> tuple[Tree, dict[str, float]]:
         """A model trained on `rows` from the start, whatever the previous one."""
         return self.family.fit(key, rows, self.training)
+
+    def fit_many(
+        self, keys: Sequence[jax.Array], rows: Sequence[Tree], previous: Sequence[Tree]
+    ) -> list[tuple[Tree, dict[str, float]]]:
+        """As `fit`, several at once."""
+        return self.family.fit_many(keys, rows, self.training)
 
     def generate(self, key: jax.Array, model: Tree, count: int) -> Tree:
         """`count` images; their labels take turns, so that classes are as frequent as can be."""

@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import jax
@@ -13,7 +14,7 @@ import xarray as xr
 from simcollapse import keys, results, schedules, workflows
 from simcollapse.data.finding import cache_folder
 from simcollapse.data.images import binarised, load_images
-from simcollapse.neural import checkpoints, loop, pools, selection, training
+from simcollapse.neural import checkpoints, loop, selection, training
 from simcollapse.neural.progress import Progress
 from simcollapse.neural.settings import neural_settings
 from simcollapse.neural.vae import models, referee, task, verifier
@@ -54,8 +55,7 @@ class _Run:
     def dataset(self) -> xr.Dataset:
         config = self._config
         reference = self._reference()
-        chains = [self._chain(c) for c in range(config.chains)]
-        tables = {arm.name: [loop.table(chain[arm.name]) for chain in chains] for arm in config.arms}
+        tables = {name: [loop.table(r) for r in records] for name, records in self._records().items()}
         shown = {arm: one[0].pop("shown") for arm, one in tables.items()}
         names = dict.fromkeys(n for one in tables.values() for t in one for n in t if n != "shown")
         data = xr.Dataset(
@@ -110,49 +110,49 @@ class _Run:
             self._family, _training(c.fit), self._referee, images, self._images.test, measures, c.confidence
         )
 
-    def _chain(self, c: int) -> dict[str, list[loop.Record]]:
-        """Records of every arm. The arms share the real images, round 0 and the noise of every round."""
+    def _records(self) -> dict[str, list[list[loop.Record]]]:
+        """Records of every arm and chain. Accelerators fit the chains of an arm together; CPUs gain nothing by that."""
+        config = self._config
+        found: dict[str, list[list[loop.Record]]] = {arm.name: [] for arm in config.arms}
+        together = jax.default_backend() != "cpu"
+        groups = [range(config.chains)] if together else [[c] for c in range(config.chains)]
+        for group in groups:
+            prepared = [self._chain(c) for c in group]
+            for arm in config.arms:
+                found[arm.name] += self._retrained(group, [one[arm.name] for one in prepared], arm)
+        return found
+
+    def _chain(self, c: int) -> dict[str, loop.Chain]:
+        """Every arm of a chain, ready to run. The arms share the real images, round 0 and the noise of every round."""
         config = self._config
         key = keys.chain_key(keys.root(config.seed), np.zeros(0, dtype=np.int32), c)
         key_own = jax.random.fold_in(key, 2**31 - 1)  # a round that no chain reaches
         order = task.deal(keys.for_purpose(key_own, DEAL), self._images)
         most = max(arm.n_real for arm in config.arms)
-        starts, records = {}, {}
+        starts, chains = {}, {}
         for arm in config.arms:
             if arm.n_real not in starts:
                 mine = self._task(task.pick(self._images.train, order[: arm.n_real]))
                 starts[arm.n_real] = mine, self._start(key, mine, c, arm.n_real)
             mine, started = starts[arm.n_real]
             judge = self._judge(key_own, mine, started[0].model, order[most:], c, arm)
-            records[arm.name] = self._retrained(key, mine, started, judge, c, arm)
-        return records
+            choice = loop.Arm(mine, judge, _selection(arm), workflows.KNOWN[arm.workflow]())
+            chains[arm.name] = loop.Chain(key, choice, started, self._where(c, arm.name))
+        return chains
 
-    def _retrained(self, key, mine, started, judge, c, arm: ArmSettings):
+    def _retrained(self, group: Sequence[int], chains: list[loop.Chain], arm: ArmSettings):
         rounds = arm.rounds or self._config.rounds
         schedule = schedules.resolve(schedules.linear_growth(arm.generated, arm.increment), rounds)
-        choice = loop.Arm(
-            task=mine,
-            verifier=judge,
-            selection=_selection(arm),
-            workflow=workflows.KNOWN[arm.workflow](),
-        )
-        seen = []
+        fitted = 0
 
-        def watch(k, record):
+        def watch(i, k, record):
+            nonlocal fitted
             if k:
-                seen.append(k)
-                self._progress.round(f"chain {c}, {arm.name}, round {k}", record)
+                fitted += 1
+                self._progress.round(f"chain {group[i]}, {arm.name}, round {k}", record)
 
-        found = loop.run_chain(
-            key,
-            choice,
-            schedule.tolist(),
-            started=started,
-            folder=self._where(c, arm.name),
-            identity=self._identity,
-            watch=watch,
-        )
-        self._progress.spared(rounds - len(seen))
+        found = loop.run_chains(chains, schedule.tolist(), identity=self._identity, watch=watch)
+        self._progress.spared(rounds * len(chains) - fitted)
         return found
 
     def _start(self, key, mine, c, n_real):
@@ -161,12 +161,9 @@ class _Run:
         saved = None if folder is None else checkpoints.latest(folder, self._identity)
         if saved is not None:
             self._progress.spared(1)
-            pool = pools.Pool(**saved.state["pool"])
-            return loop.State(**(saved.state | {"pool": pool})), saved.records[0]
+            return loop.state_of(saved), saved.records[0]
         state, record = loop.start(key, mine)
-        if folder is not None:
-            kept = state._replace(pool=state.pool._asdict())._asdict()
-            checkpoints.save(folder, 0, kept, [record], self._identity)
+        loop.save_start(folder, state, record, self._identity)
         self._progress.round(f"chain {c}, {n_real} real images", record)
         return state, record
 
