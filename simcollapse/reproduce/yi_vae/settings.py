@@ -104,8 +104,9 @@ def _arms(
 
 # As published, round 1 keeps six times as many images as there are real ones: [Yi26], section 5.2 (v3), 10 % of 30,000
 # from 500. (First tries kept one or two times as many, and verified rounds then lost more by the small sample than they
-# gained by its quality.) Of grey 8 x 8 digits a decoder with Bernoulli likelihood learns little but the mean of each class (KL below 1 nat), so
-# there is no generator to speak of; of binary ones, drawn pixel by pixel, it uses its latents.
+# gained by its quality.) Of grey 8 x 8 digits a decoder with Bernoulli likelihood learns little but the mean of each
+# class (KL below 1 nat), so there is no generator to speak of; of binary ones, drawn pixel by pixel, it uses its
+# latents.
 _DIGITS = Config(
     data="digits",
     arms=_arms(n_real=100, more=400, generated=6_000, increment=1_000, strong=800, weak=50),
