@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import xarray as xr
 from PIL import Image
+from scipy import stats
 
 from simcollapse import reproduce
 from simcollapse.reproduce import report
@@ -105,6 +106,22 @@ def test_every_knob_of_an_arm(tmp_path):
     assert data["alive"].sel(arm="none").to_numpy().tolist() == [1, 0, 0]
     assert (data["fid"].sel(arm="class", round=1) != data["fid"].sel(arm="opponent", round=1)).all()
     assert config.fits == 1 + 1 + 1 + 4 * 2
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_what_a_good_verifier_keeps_is_nearer_to_real_images_than_as_many_unselected():
+    """Paired over seeds, one-sided t at level 1 %: of accepted images, and of the model fitted to them."""
+    quick = settings.PRESETS["digits"]["quick"]
+    arms = tuple(
+        dataclasses.replace(a, generated=g) for a, g in zip(quick.arms, (2_000, 0, 200), strict=False) if g
+    )
+    data = runs.runs(dataclasses.replace(quick, arms=arms, rounds=1, chains=6, seed=5)).sel(round=1)
+    assert set(data["num_kept"].to_numpy().ravel()) == {200}
+    for name in ("kept_fid", "fid"):
+        gain = data[name].sel(arm=SAME) - data[name].sel(arm=STRONG)
+        assert stats.ttest_1samp(gain, 0, alternative="greater").pvalue < 0.01, name
+    assert float((data["phi"] - data["psi"]).sel(arm=STRONG).min()) > 0
 
 
 class TestClaims:
