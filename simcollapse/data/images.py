@@ -2,7 +2,7 @@
 
 import gzip
 import hashlib
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn.datasets import load_digits
@@ -64,7 +64,7 @@ def binarised(images: ImageSet) -> ImageSet:
 
 
 def _digits() -> ImageSet:
-    bunch = load_digits()
+    bunch: Any = load_digits()
     images = np.rint(bunch["images"] * (255 / 16)).astype(np.uint8)  # 17 levels
     labels = np.asarray(bunch["target"], dtype=np.int32)
     order = np.random.default_rng(DIGITS_SHUFFLE).permutation(len(labels))

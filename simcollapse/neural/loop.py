@@ -190,8 +190,13 @@ def start(key: jax.Array, task: Any) -> tuple[State, Record]:
     except NotFitted as error:
         raise FloatingPointError(f"round 0: {error}") from error
     state = State(model, pools.pool_of(rows, 0), np.asarray(True), np.asarray(chain.ALIVE, np.int32))
-    counts = chain.Counts(*[np.int32(0)] * 4, np.int32(pools.count(rows)))
+    counts = _counts(0, 0, 0, 0, pools.count(rows))
     return state, _record(key, task, state, counts, report, None)
+
+
+def _counts(generated: Any, correct: Any, kept: Any, kept_correct: Any, used: Any) -> chain.Counts:
+    """Counts of whole numbers."""
+    return chain.Counts(*map(np.int32, (generated, correct, kept, kept_correct, used)))  # pyright: ignore[reportArgumentType]
 
 
 class _Offer(NamedTuple):
@@ -207,9 +212,10 @@ class _Offer(NamedTuple):
 
 def _offer(key: jax.Array, one: Chain, state: State, count: int, k: int, limit: int) -> _Offer:
     """Round k >= 1 up to its fit: generates `count` rows. A frozen chain keeps its pool and judges nothing."""
-    task, verifier, selection, workflow = one.arm
+    task, verifier = one.arm.task, one.arm.verifier
+    selection, workflow = one.arm.selection, one.arm.workflow
     if not state.alive:
-        return _Offer(None, state.pool, chain.Counts(*[np.int32(0)] * 5), None, state.alive, state.reason)
+        return _Offer(None, state.pool, _counts(0, 0, 0, 0, 0), None, state.alive, state.reason)
     rows = task.generate(keys.for_purpose(key, keys.GENERATE), state.model, count)
     correct = task.correct(rows)
     if verifier is None:
@@ -217,7 +223,7 @@ def _offer(key: jax.Array, one: Chain, state: State, count: int, k: int, limit: 
     else:
         scores = np.asarray(verifier.score(keys.for_purpose(key, keys.VERIFY), rows, state.model))
     kept = selection.keep(scores, task.groups(rows))
-    counts = chain.Counts(*(np.int32(x.sum()) for x in (np.ones(count), correct, kept, kept & correct, kept)))
+    counts = _counts(count, correct.sum(), kept.sum(), (kept & correct).sum(), kept.sum())
     accepted = pools.take(rows, kept)
     pool = pools.collect(workflow, state.pool, pools.pool_of(accepted, k))
     seen = pool.rows

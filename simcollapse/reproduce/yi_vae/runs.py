@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
@@ -125,7 +126,7 @@ class _Run:
     def _chain(self, c: int) -> dict[str, loop.Chain]:
         """Every arm of a chain, ready to run. The arms share the real images, round 0 and the noise of every round."""
         config = self._config
-        key = keys.chain_key(keys.root(config.seed), np.zeros(0, dtype=np.int32), c)
+        key = keys.chain_key(keys.root(config.seed), jnp.zeros(0, dtype=jnp.int32), jnp.int32(c))
         key_own = jax.random.fold_in(key, 2**31 - 1)  # a round that no chain reaches
         order = task.deal(keys.for_purpose(key_own, DEAL), self._images)
         most = max(arm.n_real for arm in config.arms)
