@@ -4,6 +4,12 @@ import os
 from pathlib import Path
 
 VARIABLE = "SIMCOLLAPSE_DATA"
+CACHE = "XDG_CACHE_HOME"  # as on every Unix; without it ~/.cache
+
+
+def cache_folder() -> Path:
+    """Where results are kept that take long and depend on nothing but the program and public data."""
+    return Path(os.environ.get(CACHE) or Path.home() / ".cache") / "simcollapse"
 
 
 def find_file(path: str | Path) -> Path:

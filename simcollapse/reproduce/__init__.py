@@ -2,7 +2,9 @@
 
 A figure is one or more pictures, each a module with `SCALES` (its configurations), `compute(config)`,
 `compare(data)` and `draw(data)`; `draw` computes nothing, so a picture can be redrawn from its saved data. One that
-reads real data may have `check(config)`, which raises ValueError for data that it cannot use.
+reads real data may have `check(config)`, which raises ValueError for data that it cannot use. One whose data are not a
+table, or that saves its rounds, has `configure(config, data=, folder=)`; one that moves has `animate(data, stem)`; one
+that needs an extra names it in `EXTRA`, and "all" leaves it out.
 `KNOWN` lists the figures. A new one is a new module and a row there.
 """
 
@@ -43,6 +45,8 @@ from simcollapse.reproduce.real_rows import (
 )
 from simcollapse.reproduce.verify_x_workflow import cells, drift, first_order
 from simcollapse.reproduce.yi_regimes import paths, phase_map, real_data, regimes
+from simcollapse.reproduce.yi_vae import curves as vae_curves
+from simcollapse.reproduce.yi_vae import samples as vae_samples
 
 SCALE_NAMES = ("quick", "small", "paper")  # under a minute on two cores; a few minutes; as long as it takes
 
@@ -89,6 +93,7 @@ KNOWN: dict[str, tuple[Any, ...]] = {
     "kazdan-discrete": (discrete,),
     "kazdan-kde": (kde,),
     "kazdan-kde-bandwidth": (kde_bandwidth, kde_schedule),
+    "yi-vae": (vae_curves, vae_samples),
 }
 
 
@@ -122,8 +127,14 @@ def run(
     check_choice("scale", scale, SCALE_NAMES)
     seed = check_whole("seed", seed, 0)
     pictures = [p for figure in (KNOWN if name == "all" else [name]) for p in KNOWN[figure]]
-    table = chosen_table(data, target=target, columns=columns, drop_missing=drop_missing)
+    if name == "all":
+        pictures = [p for p in pictures if not hasattr(p, "EXTRA")]
     configs = [dataclasses.replace(picture.SCALES[scale], seed=seed) for picture in pictures]
+    if all(hasattr(picture, "configure") for picture in pictures):
+        rounds = str(Path(out) / f"{name}-rounds")
+        configs = [p.configure(c, data=data, folder=rounds) for p, c in zip(pictures, configs, strict=True)]
+        data = None
+    table = chosen_table(data, target=target, columns=columns, drop_missing=drop_missing)
     if table is not None:
         if not any(hasattr(config, "table") for config in configs):
             raise ValueError(f"data is given, but {name!r} reads no real data")
@@ -154,6 +165,8 @@ def _one(picture: Any, config: Any, folder: Path, console: Any) -> list[Claim]:
     with mpl.rc_context(style.SETTINGS):
         figure = picture.draw(data)
     report.save_figure(figure, folder / picture.NAME)
+    if hasattr(picture, "animate"):
+        picture.animate(data, folder / picture.NAME)
     claims = [claim._replace(picture=picture.NAME) for claim in picture.compare(data)]
     report.print_claims(f"{picture.NAME}: {data.attrs['title']}", claims, console)
     if data.attrs.get("note"):

@@ -1,0 +1,21 @@
+"""Settings of JAX that the neural stages run under, whatever the program around them chose."""
+
+import contextlib
+from collections.abc import Iterator
+
+import jax
+
+
+@contextlib.contextmanager
+def neural_settings() -> Iterator[None]:
+    """Single precision and standard promotion: Flax's and Optax's own code needs them.
+
+    Keys may be used again: a held-out loss is compared between looks on the same noise.
+    """
+    with (
+        jax.enable_x64(False),
+        jax.numpy_dtype_promotion("standard"),
+        jax.numpy_rank_promotion("allow"),
+        jax.debug_key_reuse(False),
+    ):
+        yield

@@ -1,0 +1,245 @@
+import dataclasses
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import xarray as xr
+from PIL import Image
+from scipy import stats
+
+from simcollapse import reproduce
+from simcollapse.reproduce import report
+from simcollapse.reproduce.yi_vae import curves, runs, samples, settings
+from simcollapse.reproduce.yi_vae.settings import FULL, SAME, STRONG, WEAK, ArmSettings, Fit
+
+TINY = dataclasses.replace(
+    settings.PRESETS["digits"]["quick"],
+    arms=settings._arms(n_real=50, more=100, generated=200, increment=100, strong=100, weak=50),
+    rounds=2,
+    chains=2,
+    fit=Fit(max_steps=20, check_every=10),
+    discriminator=Fit(max_steps=20, check_every=10),
+    classifier=Fit(max_steps=50),
+    reference=Fit(max_steps=20, check_every=10),
+    held_out=50,
+    bound_rows=20,
+    bound_draws=4,
+    samples=100,
+)
+
+
+@pytest.fixture(scope="module")
+def tiny_data(tmp_path_factory):
+    config = dataclasses.replace(TINY, folder=str(tmp_path_factory.mktemp("rounds")))
+    return config, curves.compute(config), samples.compute(config)
+
+
+def test_both_pictures_are_drawn_from_saved_data(tiny_data, tmp_path):
+    for picture, data in zip((curves, samples), tiny_data[1:], strict=True):
+        report.save_data(data, tmp_path / "data.nc")
+        loaded = report.load_data(tmp_path / "data.nc")
+        files = report.save_figure(picture.draw(loaded), tmp_path / picture.NAME)
+        assert all(file.stat().st_size > 10_000 for file in files)
+        picture.compare(loaded)
+    (gif,) = samples.animate(loaded, tmp_path / "samples")
+    with Image.open(gif) as moving:
+        assert moving.n_frames == TINY.rounds + 1  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def test_a_second_run_takes_every_round_from_disk(tiny_data, capsys):
+    config, data, _ = tiny_data
+    runs.runs.cache_clear()
+    again = curves.compute(config)
+    assert "fit" not in capsys.readouterr().err.replace("fits", "")
+    xr.testing.assert_identical(again, data)
+    more = curves.compute(dataclasses.replace(config, chains=3))
+    told = capsys.readouterr().err
+    assert "chain 2, strong, round 1" in told and "chain 0" not in told
+    xr.testing.assert_equal(more.isel(chain=slice(2)).drop_vars("chain"), data.drop_vars("chain"))
+
+
+def test_another_setting_is_refused_in_the_same_folder(tiny_data):
+    with pytest.raises(ValueError, match="holds a run with other settings"):
+        curves.compute(dataclasses.replace(tiny_data[0], seed=1))
+
+
+def test_arms_share_round_0_and_keep_what_they_should(tiny_data):
+    data = tiny_data[1]
+    for arm in (WEAK, SAME, FULL):
+        np.testing.assert_array_equal(data["fid"].sel(arm=arm, round=0), data["fid"].sel(arm=STRONG, round=0))
+    assert list(data["num_kept"].sel(arm=STRONG, chain=0)) == [0, 20, 30]
+    assert list(data["num_kept"].sel(arm=SAME, chain=0)) == [0, 20, 30]
+    assert list(data["num_kept"].sel(arm=FULL, chain=0)) == [0, 200, 300]
+    assert list(data["num_generated"].sel(arm=STRONG, chain=0)) == [0, 200, 300]
+
+
+def test_the_budget_is_stated_and_not_exceeded(tiny_data):
+    config, data, _ = tiny_data
+    assert config.fits == 1 + 2 * (2 + 4 * 2 + 1) and config.verifiers == 6
+    assert config.budget == 22 * 20 + 20 + 6 * 20
+    assert float(data["fit_steps"].max()) <= config.fit.max_steps
+
+
+@pytest.mark.slow
+def test_every_knob_of_an_arm(tmp_path):
+    knobs = {
+        "class": {"verifier_rows": 60, "conditional": True, "workflow": "accumulate"},
+        "opponent": {"verifier_rows": 60, "opponent_rows": 80, "workflow": "accumulate_subsample"},
+        "all": {"verifier_rows": 60, "least": -1e9},
+        "none": {"verifier_rows": 60, "least": 1e9},
+    }
+    arms = tuple(ArmSettings(name, 50, 100, 50, **options) for name, options in knobs.items())
+    config = dataclasses.replace(TINY, arms=arms, chains=1, folder=str(tmp_path))
+    data = runs.runs(config).isel(chain=0)
+    kept = {str(arm): data["num_kept"].sel(arm=arm).to_numpy().tolist() for arm in data["arm"].to_numpy()}
+    assert kept == {"class": [0, 10, 20], "opponent": [0, 10, 20], "all": [0, 100, 150], "none": [0, 0, 0]}
+    seen = {str(arm): data["fit_rows"].sel(arm=arm).to_numpy().tolist() for arm in data["arm"].to_numpy()}
+    assert seen["class"] == [50, 60, 80] and seen["opponent"] == [
+        50,
+        60,
+        80,
+    ]  # a subsample of as many as generated
+    assert data["alive"].sel(arm="none").to_numpy().tolist() == [1, 0, 0]
+    assert (data["fid"].sel(arm="class", round=1) != data["fid"].sel(arm="opponent", round=1)).all()
+    assert config.fits == 1 + 1 + 1 + 4 * 2
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_what_a_good_verifier_keeps_is_nearer_to_real_images_than_as_many_unselected():
+    """Paired over seeds, one-sided t at level 1 %: of accepted images, and of the model fitted to them."""
+    quick = settings.PRESETS["digits"]["quick"]
+    arms = tuple(
+        dataclasses.replace(a, generated=g) for a, g in zip(quick.arms, (2_000, 0, 200), strict=False) if g
+    )
+    data = runs.runs(dataclasses.replace(quick, arms=arms, rounds=1, chains=6, seed=5)).sel(round=1)
+    assert set(data["num_kept"].to_numpy().ravel()) == {200}
+    for name in ("kept_fid", "fid"):
+        gain = data[name].sel(arm=SAME) - data[name].sel(arm=STRONG)
+        assert stats.ttest_1samp(gain, 0, alternative="greater").pvalue < 0.01, name
+    assert float((data["phi"] - data["psi"]).sel(arm=STRONG).min()) > 0
+
+
+class TestClaims:
+    """On curves made up, claims say what the curves say."""
+
+    def make(self, noise=0.01):
+        arms = [arm.name for arm in TINY.arms]
+        random = np.random.default_rng(0)
+        fid = np.array(  # strong, weak, same, full, more by rounds 0..4
+            [
+                [50, 40, 38, 37, 37],
+                [50, 45, 44, 43, 43],
+                [50, 55, 58, 60, 61],
+                [50, 52, 54, 55, 56],
+                [30, 28, 0, 0, 0],
+            ],
+            dtype=float,
+        )
+        fid = fid[:, None] + noise * random.normal(size=(5, 5, 5))
+        fid[4, :, 2:] = np.nan
+        rates = {"p": fid / 100, "phi": 0.2 + 0 * fid, "psi": 0.1 + 1e-4 * fid}
+        dims = ("arm", "chain", "round")
+        variables = {name: (dims, v) for name, v in {"fid": fid, "elbo": -fid, **rates}.items()}
+        return xr.Dataset(variables, coords={"arm": arms, "chain": np.arange(5), "round": np.arange(5)})
+
+    def test_all_agree_where_the_paper_is_right(self):
+        rows = curves.compare(self.make())
+        assert len(rows) == 18 and all(row.agrees for row in rows)
+
+    def test_none_of_the_comparisons_agrees_when_signs_are_turned(self):
+        data = self.make()
+        data["fid"], data["elbo"] = -data["fid"], -data["elbo"]
+        rows = [row for row in curves.compare(data) if row.picture == "" and "plateau" not in row.statement]
+        verdicts = [row.verdict for row in rows if "Fréchet" in row.measured or "ELBO" in row.measured]
+        assert len(verdicts) == 12 and set(verdicts) == {"NO"}
+
+    def test_noise_makes_them_unclear(self):
+        rows = curves.compare(self.make(noise=100.0))
+        assert not any(row.agrees for row in rows[:16])
+        assert any(row.unclear for row in rows)
+
+
+def test_every_preset_is_consistent():
+    for name, scales in settings.PRESETS.items():
+        assert tuple(scales) == reproduce.SCALE_NAMES
+        for scale, config in scales.items():
+            assert config.data == name
+            given = dataclasses.replace(settings.SCALES[scale], seed=7)
+            made = settings.configure(given, data=name, folder="f")
+            assert made == dataclasses.replace(config, seed=7, folder="f")
+    published = settings.PRESETS["mnist"]["paper"]
+    last = [arm.generated + arm.increment * (published.rounds - 1) for arm in published.arms]
+    assert published.rounds == 40 and last[0] == 30_000 + 39 * 24_900  # about a million
+
+
+def test_bad_input_is_refused_before_anything_runs(tmp_path, monkeypatch):
+    monkeypatch.setenv("SIMCOLLAPSE_DATA", str(tmp_path))
+    with pytest.raises(FileNotFoundError, match=r"train-images-idx3-ubyte.gz"):
+        reproduce.run("yi-vae", data="mnist", out=tmp_path / "out")
+    with pytest.raises(ValueError, match=r"data must be one of .* Did you mean 'mnist'"):
+        reproduce.run("yi-vae", data="mnits", out=tmp_path / "out")
+    with pytest.raises(ValueError, match="target goes with data"):
+        reproduce.run("yi-vae", target="y", out=tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_the_simulator_and_its_figures_do_not_import_the_extra():
+    code = "import sys, simcollapse.reproduce; print([m for m in ('flax', 'optax', 'orbax') if m in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"
+
+
+def test_without_the_extra_the_error_names_it(monkeypatch):
+    import importlib
+    import importlib.util
+
+    import simcollapse.neural
+
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "flax" else find(name))
+    with pytest.raises(ImportError, match=r"needs flax: install the extra `neural`.*simcollapse\[neural\]"):
+        importlib.reload(simcollapse.neural)
+
+
+KILLED = """
+import sys
+from tests.neural.test_yi_vae import TINY
+import dataclasses
+from simcollapse.reproduce.yi_vae import curves
+data = curves.compute(dataclasses.replace(TINY, folder=sys.argv[1], chains=1))
+data.to_netcdf(sys.argv[2], engine="scipy")
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_killed_anywhere_and_started_again_it_gives_the_same_bits(tmp_path):
+    """SIGKILL at the appearance of each third round's folder, then to the end; against a run never stopped."""
+    environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path / "cache"), "PYTHONPATH": os.getcwd()}
+
+    def start(folder, out):
+        return subprocess.Popen(
+            [sys.executable, "-c", KILLED, str(folder), str(out)], env=environment, stderr=subprocess.DEVNULL
+        )
+
+    assert start(tmp_path / "whole", tmp_path / "whole.nc").wait() == 0
+    kills = 0
+    while True:
+        folder = tmp_path / "killed"
+        before = len(list(folder.glob("*/*/round-*")))
+        process = start(folder, tmp_path / "killed.nc")
+        while process.poll() is None and len(list(folder.glob("*/*/round-*"))) < before + 3:
+            time.sleep(0.01)
+        if process.poll() is not None:
+            break
+        process.send_signal(signal.SIGKILL)
+        process.wait()
+        kills += 1
+    assert process.returncode == 0 and kills >= 3
+    whole, killed = (report.load_data(tmp_path / f"{name}.nc") for name in ("whole", "killed"))
+    xr.testing.assert_identical(killed, whole)
