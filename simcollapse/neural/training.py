@@ -66,18 +66,24 @@ class Trainer:
     Args:
         loss: loss(params, key, rows) -> (B,), of each row of a batch; rows is a dict of arrays.
         settings: how.
+        optimizer: None for Adam at a constant rate.
     """
 
-    def __init__(self, loss: Callable[[Tree, jax.Array, Tree], jax.Array], settings: Training):
+    def __init__(
+        self,
+        loss: Callable[[Tree, jax.Array, Tree], jax.Array],
+        settings: Training,
+        optimizer: optax.GradientTransformation | None = None,
+    ):
         self.settings = settings
-        self._adam = optax.adam(settings.learning_rate)
+        self._optimizer = optax.adam(settings.learning_rate) if optimizer is None else optimizer
 
         def mean_loss(params, key, rows):
             return jnp.mean(loss(params, key, rows))
 
         def step(params, moments, key, number, rows):
             value, slope = jax.value_and_grad(mean_loss)(params, jax.random.fold_in(key, number), rows)
-            change, moments = self._adam.update(slope, moments, params)
+            change, moments = self._optimizer.update(slope, moments, params)
             return optax.apply_updates(params, change), moments, value
 
         def total(params, key, rows, weight):
@@ -104,7 +110,7 @@ class Trainer:
         shuffled = order.permutation(number)
         out = min(int(settings.held_out * number), MOST_HELD_OUT)
         held, used = pools.take(rows, shuffled[:out]), shuffled[out:]
-        moments = self._adam.init(params)
+        moments = self._optimizer.init(params)
         best, least, waited, step = params, np.inf, 0, 0
         losses: list[jax.Array] = []
         batches = _batches(order, used, settings.batch)
