@@ -43,9 +43,7 @@ def plain_beam(question, width):
     """As one would write it."""
     beam = [((), 0.0)]
     for _ in range(T):
-        longer = [
-            ((*h, v), s + told(question, h)[v]) for h, s in beam for v in range(V)
-        ]
+        longer = [((*h, v), s + told(question, h)[v]) for h, s in beam for v in range(V)]
         beam = sorted(longer, key=lambda x: -x[1])[:width]
     return beam
 

@@ -160,7 +160,9 @@ def test_accumulated_gradients_are_those_of_the_large_batch(rows):
 def test_half_precision_keeps_single_precision_parameters_and_is_near(model, rows):
     half = dataclasses.replace(SIZES, precision="bfloat16")
     params, _ = model
-    one, other = (task.Translators(s, family().trainer.settings, task.optimizer(1e-3, steps=2)) for s in (SIZES, half))
+    one, other = (
+        task.Translators(s, family().trainer.settings, task.optimizer(1e-3, steps=2)) for s in (SIZES, half)
+    )
     assert {x.dtype for x in jax.tree.leaves(other.init(keys.root(0)))} == {np.dtype("float32")}
     got, wanted = (f.score(params, rows) / PROBLEM.target_length for f in (other, one))
     assert 0 < np.abs(got - wanted).max() < 0.1 * np.abs(wanted).max()

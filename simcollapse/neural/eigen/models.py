@@ -105,7 +105,9 @@ class DecoderLayer(nnx.Module):
         cache = write(cache, self.attention.memory(h), at)
         seen = (jnp.arange(cache.key.shape[1]) <= at)[None]
         x = x + self.attention(h, cache, seen).reshape(x.shape)
-        x = x + self.cross(self.norm2(x), source)  # the W sequences query one source, and see none of each other
+        x = x + self.cross(
+            self.norm2(x), source
+        )  # the W sequences query one source, and see none of each other
         return x + self.mlp(self.norm3(x)), cache
 
 

@@ -26,8 +26,8 @@ class Encoding:
     """A way of writing numbers. Build it with `encoding(...)`.
 
     A number is rounded to the nearest with `digits` significant digits, ties to even; one below
-    10^(digits - 1 + lowest) to the nearest multiple of 10^lowest. Of numbers that single precision holds the rounding is
-    exact.
+    10^(digits - 1 + lowest) to the nearest multiple of 10^lowest. Of numbers that single precision holds the rounding
+    is exact.
     """
 
     name: str

@@ -1,12 +1,13 @@
 """Verifiers of eigenvalues: those that know the truth, and those that do not.
 
 A score is larger for answers that look better; a selection (`simcollapse.neural.selection`) turns scores into a mask:
-`threshold(-tolerance)` for oracle, trace check and agreement, `threshold(0.5)` for the noisy oracle, `top_share` for any.
+`threshold(-tolerance)` for oracle, trace check and agreement, `threshold(0.5)` for the noisy oracle, `top_share` for
+any.
 
 Why training without verification (p* = 1/2) can be harmless although most answers are wrong: wrong answers of a matrix
-differ from each other where right ones agree. With K answers to choose from and errors spread evenly, the right one stays
-the most frequent as long as it is more frequent than one in K, not one in two (theory/BREAKDOWN.md, D5). So the p* at
-which a new model overtakes its generator lies below the generator's error rate.
+differ from each other where right ones agree. With K answers to choose from and errors spread evenly, the right one
+stays the most frequent as long as it is more frequent than one in K, not one in two (theory/BREAKDOWN.md, D5). So the
+p* at which a new model overtakes its generator lies below the generator's error rate.
 """
 
 import dataclasses
@@ -73,8 +74,8 @@ class TraceCheck:
     """Minus how far the answer misses what any eigenvalues must satisfy; no truth needed, only the matrix.
 
     The eigenvalues sum to the trace, their squares to the squared Frobenius norm |A|^2. The miss is the larger of
-    |sum v - tr A| / |A| and |sum v^2 - |A|^2| / |A|^2. For a 2 x 2 matrix the two equations have one solution, so the check
-    is then as good as an oracle; for a larger one it is not.
+    |sum v - tr A| / |A| and |sum v^2 - |A|^2| / |A|^2. For a 2 x 2 matrix the two equations have one solution, so the
+    check is then as good as an oracle; for a larger one it is not.
     """
 
     problem: Problem

@@ -43,7 +43,9 @@ def beam_search(step: Step, state: Tree, batch: int, length: int, width: int, st
         return (state, tokens, score, last), None
 
     tokens = jnp.zeros((batch, width, length), jnp.int32)
-    score = jnp.where(jnp.arange(width) == 0, 0.0, -jnp.inf) * jnp.ones((batch, 1))  # one sequence to begin with
+    score = jnp.where(jnp.arange(width) == 0, 0.0, -jnp.inf) * jnp.ones(
+        (batch, 1)
+    )  # one sequence to begin with
     first = jnp.full((batch, width), start, jnp.int32)
     carry = jax.lax.scan(body, (state, tokens, score, first), jnp.arange(length))[0]
     return Found(carry[1], carry[2])
