@@ -92,7 +92,7 @@ def test_verifiers_without_truth_and_table_1(tiny_data):
 
 def test_the_budget_is_stated_and_not_exceeded(tiny_data):
     config, data = tiny_data
-    assert config.fits == 2 * (2 + 4 + 6 * 2) and config.budget == 36 * 30
+    assert config.fits == 2 * (2 + 2 + 6 * 2) and config.budget == 32 * 30
     assert float(data["fit_steps"].max()) <= 30
 
 

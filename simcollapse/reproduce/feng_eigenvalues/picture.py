@@ -143,14 +143,14 @@ def compare(data: xr.Dataset) -> list[Claim]:
 def by_p_star(data: xr.Dataset) -> tuple[np.ndarray, np.ndarray]:
     """Values of p*, rising, and accuracy (chain, p*) with the largest amount after one round."""
     most = int(data["arm_amount"].max())
-    one = data.isel(arm=np.flatnonzero((data["arm_rounds"] == 1) & (data["arm_amount"] == most)))
+    one = data.isel(arm=np.flatnonzero((data["arm_workflow"] == "replace") & (data["arm_amount"] == most)))
     one = one.isel(arm=np.argsort(one["arm_p_star"].to_numpy()))
     return one["arm_p_star"].to_numpy(), one["accuracy"].sel(round=1).transpose("chain", "arm").to_numpy()
 
 
 def by_amount(data: xr.Dataset, p_star: float) -> tuple[np.ndarray, np.ndarray]:
     """Amounts, rising, and accuracy (chain, amount) with this p* after one round."""
-    one = data.isel(arm=np.flatnonzero((data["arm_rounds"] == 1) & (data["arm_p_star"] == p_star)))
+    one = data.isel(arm=np.flatnonzero((data["arm_workflow"] == "replace") & (data["arm_p_star"] == p_star)))
     one = one.isel(arm=np.argsort(one["arm_amount"].to_numpy()))
     return one["arm_amount"].to_numpy(), one["accuracy"].sel(round=1).transpose("chain", "arm").to_numpy()
 
@@ -196,7 +196,7 @@ def draw(data: xr.Dataset) -> Figure:
 
 
 def _draw_amounts(axis: Axes, data: xr.Dataset) -> None:
-    one = data["arm_p_star"].to_numpy()[data["arm_rounds"].to_numpy() == 1]
+    one = data["arm_p_star"].to_numpy()[data["arm_workflow"].to_numpy() == "replace"]
     values, counts = np.unique(one, return_counts=True)
     followed = values[counts > 1]
     colors = _colors(len(followed))

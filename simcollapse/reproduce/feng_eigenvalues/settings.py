@@ -101,14 +101,18 @@ def _arms(
     followed: tuple[float, ...],
     several: tuple[int, int],
 ) -> tuple[ArmSettings, ...]:
-    """Every p* at the largest amount, some at all amounts, and oracle and none for several rounds (amount, rounds)."""
-    grid = [
-        ArmSettings(p_star, amount)
-        for p_star in p_stars
-        for amount in amounts
-        if amount == amounts[-1] or p_star in followed
-    ]
+    """Every p* at the largest amount, some at all amounts; oracle and none for several rounds (amount, rounds).
+
+    The first round of such an arm with `replace` is that of an arm of one round, which is then left out.
+    """
     amount, rounds = several
+    grid = [
+        ArmSettings(p_star, n)
+        for p_star in p_stars
+        for n in amounts
+        if (n == amounts[-1] or p_star in followed)
+        and not (rounds > 1 and n == amount and p_star in (0.5, 1.0))
+    ]
     loops = [ArmSettings(p_star, amount, workflow, rounds) for workflow in WORKFLOWS for p_star in (0.5, 1.0)]
     return (*grid, *(loops if rounds > 1 else []))
 
@@ -116,14 +120,14 @@ def _arms(
 _QUICK = Config(
     problem=ProblemSettings(size=2, digits=2, lowest=-3, highest=0, tolerance=0.05, norm="l1"),
     model=ModelSettings(width=64, heads=4, encoder_layers=1, decoder_layers=1),
-    fit=Fit(max_steps=1_000, warmup=50, learning_rate=2e-3),
-    n_real=2_000,
-    arms=_arms((2_000, 8_000, 32_000), (0.5, 0.55, 0.6, 0.7, 0.85, 1.0), (0.5, 0.7, 1.0), (8_000, 3)),
+    fit=Fit(max_steps=1_000, warmup=50, learning_rate=2e-3, batch=64),
+    n_real=4_000,
+    arms=_arms((4_000, 16_000), (0.5, 0.6, 0.7, 0.85, 1.0), (0.5, 1.0), (4_000, 2)),
     chains=5,
-    held_out=2_000,
+    held_out=1_000,
     beam=50,
-    beam_matrices=500,
-    audited=4_000,
+    beam_matrices=300,
+    audited=2_000,
 )
 # Hours of one accelerator.
 _SMALL = Config(
