@@ -20,9 +20,9 @@ TINY = dataclasses.replace(
         size=2, encoding="B1999", digits=1, lowest=0, highest=1, tolerance=0.5, norm="l1"
     ),
     model=settings.ModelSettings(width=16, heads=2, encoder_layers=1, decoder_layers=1),
-    fit=settings.Fit(max_steps=30, warmup=3, learning_rate=1e-2, batch=64, check_every=15),
-    n_real=300,
-    arms=settings._arms((100, 200), (0.5, 1.0), (0.5, 1.0), (100, 2)),
+    fit=settings.Fit(max_steps=100, warmup=5, learning_rate=1e-2, batch=32, check_every=25),
+    n_real=500,
+    arms=settings._arms((100, 200), (0.5, 1.0), (0.5, 1.0), (100, 2))[:-3],
     chains=2,
     held_out=100,
     beam=5,
@@ -92,8 +92,8 @@ def test_verifiers_without_truth_and_table_1(tiny_data):
 
 def test_the_budget_is_stated_and_not_exceeded(tiny_data):
     config, data = tiny_data
-    assert config.fits == 2 * (2 + 2 + 6 * 2) and config.budget == 32 * 30
-    assert float(data["fit_steps"].max()) <= 30
+    assert config.fits == 2 * (2 + 2 + 3 * 2) and config.budget == 20 * 100
+    assert float(data["fit_steps"].max()) <= 100
 
 
 def test_what_must_be_generated():

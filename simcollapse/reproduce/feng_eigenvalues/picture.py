@@ -74,7 +74,7 @@ def compare(data: xr.Dataset) -> list[Claim]:
     generator = _generator(data)
     without, oracle = curve[:, 0], curve[:, -1]
     crossings = np.array([crossing(p_stars, curve[c], generator[c]) for c in range(len(generator))])
-    ranks = np.array([stats.spearmanr(p_stars, one)[0] for one in curve])
+    ranks = np.array([_rank_correlation(p_stars, one) for one in curve])
     beams = {name: data[f"beam_{name}"].to_numpy() for name in PUBLISHED}
     amounts, followed = by_amount(data, 1.0)
     _, unverified = by_amount(data, 0.5)
@@ -173,6 +173,11 @@ def crossing(p_stars: np.ndarray, accuracy: np.ndarray, generator: float) -> flo
         return float(p_stars[-1])
     share = (generator - accuracy[i]) / (accuracy[i + 1] - accuracy[i])
     return float(p_stars[i] + share * (p_stars[i + 1] - p_stars[i]))
+
+
+def _rank_correlation(x: np.ndarray, y: np.ndarray) -> float:
+    """Spearman's; 0 where all y are equal."""
+    return float(stats.spearmanr(x, y)[0]) if np.ptp(y) > 0 else 0.0
 
 
 def _above(statement: str, quantity: str, samples: np.ndarray, limit: float = 0.0) -> Claim:
