@@ -37,6 +37,7 @@ def tiny_data(tmp_path_factory):
     return config, picture.compute(config)
 
 
+@pytest.mark.slow
 def test_the_picture_is_drawn_from_saved_data(tiny_data, tmp_path):
     report.save_data(tiny_data[1], tmp_path / "data.nc")
     loaded = report.load_data(tmp_path / "data.nc")
@@ -45,6 +46,7 @@ def test_the_picture_is_drawn_from_saved_data(tiny_data, tmp_path):
     assert len(picture.compare(loaded)) == 10
 
 
+@pytest.mark.slow
 def test_a_second_run_takes_every_round_from_disk_and_may_have_more_chains(tiny_data, capsys):
     config, data = tiny_data
     xr.testing.assert_identical(picture.compute(config), data)
@@ -59,11 +61,13 @@ def test_a_second_run_takes_every_round_from_disk_and_may_have_more_chains(tiny_
     np.testing.assert_array_equal(kept["accuracy"], data["accuracy"])
 
 
+@pytest.mark.slow
 def test_another_setting_is_refused_in_the_same_folder(tiny_data):
     with pytest.raises(ValueError, match="holds a run with other settings"):
         picture.compute(dataclasses.replace(tiny_data[0], n_real=301))
 
 
+@pytest.mark.slow
 def test_arms_share_round_0_and_keep_about_what_they_should(tiny_data):
     config, data = tiny_data
     for name in ("accuracy", "loss", "fit_loss"):
@@ -82,6 +86,7 @@ def test_arms_share_round_0_and_keep_about_what_they_should(tiny_data):
     assert (data["num_kept"].sel(arm="0.5-200", round=1) == 200).all()
 
 
+@pytest.mark.slow
 def test_verifiers_without_truth_and_table_1(tiny_data):
     data = tiny_data[1]
     assert (data["verifier_phi"] >= 0).all() and (data["verifier_phi"] <= 1).all()
@@ -90,6 +95,7 @@ def test_verifiers_without_truth_and_table_1(tiny_data):
     assert (data["beam_oracle"] >= data["beam_likelihood"]).all()
 
 
+@pytest.mark.slow
 def test_the_budget_is_stated_and_not_exceeded(tiny_data):
     config, data = tiny_data
     assert config.fits == 2 * (2 + 2 + 3 * 2) and config.budget == 20 * 100
@@ -136,6 +142,18 @@ class TestClaims:
         assert len(rows) == 10 and all(row.agrees for row in rows)
         (at,) = [row for row in rows if "0.65" in row.statement]
         np.testing.assert_allclose(at.value, 0.65, atol=0.02)
+
+    def test_they_can_be_drawn_before_everything_is_run(self, tmp_path):
+        data = self.make()
+        data.attrs.update(heading="made up", config='{"beam": 50}')
+        files = report.save_figure(picture.draw(data), tmp_path / picture.NAME)
+        assert all(file.stat().st_size > 10_000 for file in files)
+
+    def test_a_generator_that_is_never_right_is_no_error(self):
+        data = self.make()
+        data["accuracy"] = 0 * data["accuracy"]
+        with np.errstate(invalid="ignore"):  # its accuracy cannot double
+            assert not any(row.agrees for row in picture.compare(data)[:7])
 
     def test_turned_around_the_orderings_are_denied(self):
         verdicts = [row.verdict for row in picture.compare(self.make(turned=True))]
