@@ -176,6 +176,8 @@ def test_a_share_of_single_answers():
     with pytest.raises(ValueError, match="at least one row"):
         loop.check(loop.Arm(made("beam", 5), None, top_share(0.05), sc.replace()), [100])
     loop.check(loop.Arm(made("beam", 5), None, Everything(), sc.replace()), [100])
+    with pytest.raises(ValueError, match="must be a multiple of 5, the answers of each matrix, got 101"):
+        loop.check(loop.Arm(made("beam", 5), None, Everything(), sc.replace()), [101])
 
 
 def test_bad_input():

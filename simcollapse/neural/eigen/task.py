@@ -233,7 +233,16 @@ class EigenTask:
         return self._groups(len(rows["source"]))
 
     def group_sizes(self, count: int) -> np.ndarray:
-        """Rows of each group among `count` generated rows."""
+        """Rows of each group among `count` generated rows.
+
+        Raises:
+            ValueError: `count` is no multiple of the answers a matrix has.
+        """
+        if count < 1 or count % self.decoding.width:
+            raise ValueError(
+                f"rows generated in a round must be a multiple of {self.decoding.width}, the answers of each matrix, "
+                f"got {count}"
+            )
         return np.bincount(self._groups(count))
 
     def _groups(self, count):
