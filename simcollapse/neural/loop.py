@@ -24,7 +24,8 @@ class Task(Protocol):
     """What is modelled.
 
     Optional: `show(key, model)`, arrays to keep of every round, as samples to look at; `describe_kept(rows)`, numbers
-    that tell how far rows are from real ones, for what the verifier accepts.
+    that tell how far rows are from real ones, for what the verifier accepts; `group_sizes(count)`, how many of `count`
+    generated rows are in each group, where rows do not simply take turns among `classes`.
     """
 
     descriptions: dict[str, str]  # what each number of `measure` and `describe_kept` is, and its unit
@@ -178,7 +179,10 @@ def check(arm: Arm, schedule: Sequence[int]) -> None:
     pools.check_workflow(arm.workflow)
     classes = getattr(arm.task, "classes", 1)
     for count in schedule:
-        arm.selection.check(np.bincount(np.arange(count) % max(classes, 1)))
+        if hasattr(arm.task, "group_sizes"):
+            arm.selection.check(arm.task.group_sizes(count))
+        else:
+            arm.selection.check(np.bincount(np.arange(count) % max(classes, 1)))
 
 
 def start(key: jax.Array, task: Any) -> tuple[State, Record]:

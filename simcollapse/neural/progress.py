@@ -28,7 +28,11 @@ class Progress:
         self._done += 1
         spent = time.perf_counter() - self._begun
         left = spent / (self._done - self._spared) * (self._fits - self._done)
-        told = [f"{name} {record[name]:.4g}" for name in ("fit_loss", "fid") if _finite(record.get(name))]
+        told = [
+            f"{name} {record[name]:.4g}"
+            for name in ("fit_loss", "fid", "accuracy")
+            if _finite(record.get(name))
+        ]
         print(
             f"fit {self._done} of {self._fits}: {words}: {', '.join(told)}; {left / 60:.0f} min left",
             file=sys.stderr,

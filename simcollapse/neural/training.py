@@ -67,19 +67,25 @@ class Trainer:
     Args:
         loss: loss(params, key, rows) -> (B,), of each row of a batch; rows is a dict of arrays.
         settings: how.
+        optimizer: None for Adam at a constant rate.
     """
 
-    def __init__(self, loss: Callable[[Tree, jax.Array, Tree], jax.Array], settings: Training):
+    def __init__(
+        self,
+        loss: Callable[[Tree, jax.Array, Tree], jax.Array],
+        settings: Training,
+        optimizer: optax.GradientTransformation | None = None,
+    ):
         self.settings = settings
-        self._loss = loss
-        self._adam = optax.adam(settings.learning_rate)
+        self._loss, self._given = loss, optimizer
+        self._optimizer = optax.adam(settings.learning_rate) if optimizer is None else optimizer
 
         def mean_loss(params, key, rows):
             return jnp.mean(loss(params, key, rows))
 
         def step(params, moments, key, number, rows):
             value, slope = jax.value_and_grad(mean_loss)(params, jax.random.fold_in(key, number), rows)
-            change, moments = self._adam.update(slope, moments, params)
+            change, moments = self._optimizer.update(slope, moments, params)
             return optax.apply_updates(params, change), moments, value
 
         def total(params, key, rows, weight):
@@ -92,7 +98,7 @@ class Trainer:
     def with_settings(self, settings: Training) -> "Trainer":
         """The same with other settings; compiled anew only for another learning rate."""
         if settings.learning_rate != self.settings.learning_rate:
-            return Trainer(self._loss, settings)
+            return Trainer(self._loss, settings, self._given)
         other = copy.copy(self)
         other.settings = settings
         return other
@@ -123,7 +129,7 @@ class Trainer:
         alone, settings = len(runs) == 1, self.settings
         noise = runs[0].key_noise if alone else jnp.stack([run.key_noise for run in runs])
         now = runs[0].best if alone else _stacked([run.best for run in runs])
-        moments = self._adam.init(now) if alone else jax.vmap(self._adam.init)(now)
+        moments = self._optimizer.init(now) if alone else jax.vmap(self._optimizer.init)(now)
         advance, step = (self._step if alone else self._steps), 0
         while step < settings.max_steps and any(run.waited < settings.patience for run in runs):
             losses: list[jax.Array] = []

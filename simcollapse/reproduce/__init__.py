@@ -23,6 +23,7 @@ from simcollapse.data import chosen_table
 from simcollapse.reproduce import report, style
 from simcollapse.reproduce.claims import Claim
 from simcollapse.reproduce.feng import breakdown, readings, rounds, scaling, window
+from simcollapse.reproduce.feng_eigenvalues import picture as eigenvalues
 from simcollapse.reproduce.kazdan import (
     discrete,
     divisor,
@@ -94,6 +95,7 @@ KNOWN: dict[str, tuple[Any, ...]] = {
     "kazdan-kde": (kde,),
     "kazdan-kde-bandwidth": (kde_bandwidth, kde_schedule),
     "yi-vae": (vae_curves, vae_samples),
+    "feng-eigenvalues": (eigenvalues,),
 }
 
 

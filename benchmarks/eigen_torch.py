@@ -1,0 +1,283 @@
+"""How fast does the eigenvalue transformer train and search beside the same architecture in PyTorch, on the same cores?
+
+PyTorch is no dependency of this project: name a Python that has it (CPU build).
+
+python benchmarks/eigen_torch.py --torch PYTHON [--size 5] [--width 128] [--repeats 10] [--out FILE]
+
+Both sides take the same steps (a batch of 64, cross-entropy of the answer, clipped gradients, Adam) and search the same
+matrices: greedily and with a beam of 50, each with cached keys and values, the source's computed once. Runs alternate,
+ours, theirs, ours, …; a ratio is the median over neighbouring runs. PyTorch gets one thread a core, as XLA does.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+BATCH, ROWS, HEADS, LAYERS, BEAM = 64, 2_000, 8, 2, 50
+STEPS = 10  # of one timed run
+MATRICES = {"greedy": 1_000, "beam": 20}  # of one timed run; what one call of ours holds
+WORK = {"train": STEPS, **MATRICES}
+UNITS = {"train": "steps/s", "greedy": "matrices/s", "beam": "matrices/s"}
+
+
+def shapes(size):
+    """Vocabulary, tokens of a matrix, tokens of its eigenvalues: P1000 with three digits."""
+    return 1_013, 3 * size**2, 3 * size
+
+
+def data(size):
+    """Tokens of both sides; what they say does not matter for speed."""
+    random = np.random.default_rng(0)
+    vocabulary, source, target = shapes(size)
+    return tuple(random.integers(1, vocabulary, (ROWS, n)).astype(np.int16) for n in (source, target))
+
+
+def ours(size, width):
+    """Functions that do one timed run each, and parameters."""
+    import jax
+
+    from simcollapse import keys
+    from simcollapse.neural.eigen import matrices, models, numbers, task
+    from simcollapse.neural.training import training
+
+    problem = matrices.problem(size, numbers.encoding("P1000", 3))
+    sizes = models.sizes(problem, width=width, heads=HEADS, encoder_layers=LAYERS, decoder_layers=LAYERS)
+    if (sizes.vocabulary, sizes.source_length, sizes.target_length) != shapes(size):
+        raise ValueError("both sides must have the same shapes")
+    how = training(STEPS, check_every=STEPS, batch=BATCH, held_out=0.0)
+    family = task.Translators(sizes, how, task.optimizer(1e-4, steps=10**6, warmup=1))
+    params = family.init(keys.root(0))
+    source, target = data(size)
+    rows = {"source": source, "target": target}
+
+    def train():
+        jax.block_until_ready(family.trainer.fit(keys.root(1), params, rows)[0])
+
+    def greedy():
+        family.decode(keys.root(2), params, source[: MATRICES["greedy"]], task.decoding())
+
+    def beam():
+        family.decode(keys.root(2), params, source[: MATRICES["beam"]], task.decoding("beam", BEAM))
+
+    return {"train": train, "greedy": greedy, "beam": beam}
+
+
+def theirs(size, width):
+    """The same in PyTorch: fused attention, cached keys and values, batched beams."""
+    import torch
+    from torch import nn
+    from torch.nn import functional
+
+    torch.manual_seed(0)
+    vocabulary, source_length, target_length = shapes(size)
+    source, target = (torch.from_numpy(x).long() for x in data(size))
+    head = width // HEADS
+
+    class Attention(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.query, self.key_value = nn.Linear(width, width), nn.Linear(width, 2 * width)
+            self.out = nn.Linear(width, width)
+
+        def memory(self, x):
+            both = self.key_value(x).view(*x.shape[:2], 2 * HEADS, head).transpose(1, 2)
+            return both.split(HEADS, dim=1)
+
+        def forward(self, x, memory, causal=False):
+            query = self.query(x).view(*x.shape[:2], HEADS, head).transpose(1, 2)
+            got = functional.scaled_dot_product_attention(query, *memory, is_causal=causal)
+            return self.out(got.transpose(1, 2).reshape(x.shape))
+
+    def mlp():
+        return nn.Sequential(
+            nn.Linear(width, 4 * width), nn.GELU(approximate="tanh"), nn.Linear(4 * width, width)
+        )
+
+    class Encoder(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.norm1, self.norm2 = nn.LayerNorm(width), nn.LayerNorm(width)
+            self.attention, self.mlp = Attention(), mlp()
+
+        def forward(self, x):
+            h = self.norm1(x)
+            x = x + self.attention(h, self.attention.memory(h))
+            return x + self.mlp(self.norm2(x))
+
+    class Decoder(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.norm1, self.norm2, self.norm3 = (nn.LayerNorm(width) for _ in range(3))
+            self.attention, self.cross, self.mlp = Attention(), Attention(), mlp()
+
+        def forward(self, x, memory):
+            h = self.norm1(x)
+            x = x + self.attention(h, self.attention.memory(h), causal=True)
+            x = x + self.cross(self.norm2(x), memory)
+            return x + self.mlp(self.norm3(x))
+
+        def step(self, x, memory, cache):
+            batch, beams = x.shape[:2]
+            h = self.norm1(x).reshape(batch * beams, 1, width)
+            new = self.attention.memory(h)
+            cache = (
+                new if cache is None else tuple(torch.cat([c, n], 2) for c, n in zip(cache, new, strict=True))
+            )
+            x = x + self.attention(h, cache).view(x.shape)
+            x = x + self.cross(self.norm2(x), memory)
+            return x + self.mlp(self.norm3(x)), cache
+
+    class Translator(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.words = nn.Embedding(vocabulary, width)
+            self.source_places = nn.Embedding(source_length, width)
+            self.target_places = nn.Embedding(target_length, width)
+            self.encoder = nn.ModuleList([Encoder() for _ in range(LAYERS)])
+            self.decoder = nn.ModuleList([Decoder() for _ in range(LAYERS)])
+            self.encoder_norm, self.decoder_norm = nn.LayerNorm(width), nn.LayerNorm(width)
+            self.head = nn.Linear(width, vocabulary)
+
+        def encode(self, source):
+            x = self.words(source) + self.source_places.weight
+            for layer in self.encoder:
+                x = layer(x)
+            x = self.encoder_norm(x)
+            return [layer.cross.memory(x) for layer in self.decoder]
+
+        def forward(self, source, target):
+            memory = self.encode(source)
+            x = self.words(functional.pad(target[:, :-1], (1, 0))) + self.target_places.weight
+            for layer, seen in zip(self.decoder, memory, strict=True):
+                x = layer(x, seen)
+            return self.head(self.decoder_norm(x))
+
+        def step(self, memory, caches, tokens, at):
+            x = self.words(tokens) + self.target_places.weight[at]
+            after = []
+            for layer, seen, cache in zip(self.decoder, memory, caches, strict=True):
+                x, cache = layer.step(x, seen, cache)
+                after.append(cache)
+            return self.head(self.decoder_norm(x)), after
+
+    model = Translator()
+    adam = torch.optim.Adam(model.parameters(), lr=1e-4, betas=(0.9, 0.98))
+
+    def train():
+        order = torch.randperm(ROWS)
+        for step in range(STEPS):
+            places = order[step * BATCH : (step + 1) * BATCH]
+            logits = model(source[places], target[places])
+            loss = functional.cross_entropy(logits.reshape(-1, vocabulary), target[places].reshape(-1))
+            adam.zero_grad()
+            loss.backward()
+            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            adam.step()
+
+    @torch.no_grad()
+    def search(count, width):
+        memory = model.encode(source[:count])
+        caches: list = [None] * LAYERS
+        tokens = torch.zeros(count, width, 0, dtype=torch.long)
+        score = torch.full((count, width), -torch.inf)
+        score[:, 0] = 0.0
+        last = torch.zeros(count, width, dtype=torch.long)
+        for at in range(target_length):
+            logits, caches = model.step(memory, caches, last, at)
+            total = score[..., None] + logits.log_softmax(-1)
+            score, place = total.view(count, -1).topk(width)
+            parent, last = place // vocabulary, place % vocabulary
+            if width > 1:
+                rows = (parent + width * torch.arange(count)[:, None]).view(-1)
+                caches = [tuple(x[rows] for x in cache) for cache in caches]
+                tokens = tokens.gather(1, parent[..., None].expand(-1, -1, at))
+            tokens = torch.cat([tokens, last[..., None]], -1)
+        return tokens.numpy(), score.numpy()
+
+    return {
+        "train": train,
+        "greedy": lambda: search(MATRICES["greedy"], 1),
+        "beam": lambda: search(MATRICES["beam"], BEAM),
+    }
+
+
+def serve(size, width):
+    """PyTorch's side: does a run for each word read, and answers with its seconds."""
+    import torch
+
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    jobs = theirs(size, width)
+    for job in jobs.values():
+        job()
+    print(json.dumps({"torch": torch.__version__, "threads": torch.get_num_threads()}), flush=True)
+    for line in sys.stdin:
+        begin = time.perf_counter()
+        jobs[line.strip()]()
+        print(time.perf_counter() - begin, flush=True)
+
+
+def measure(options):
+    """Rates of both sides and their ratios."""
+    command = [options.torch, __file__, "--serve", "--size", str(options.size), "--width", str(options.width)]
+    child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert child.stdin is not None and child.stdout is not None
+    setting = json.loads(child.stdout.readline())
+    jobs = ours(options.size, options.width)
+    for job in jobs.values():
+        job()  # compiles
+    taken = {name: ([], []) for name in jobs}
+    for _ in range(options.repeats):
+        for name, job in jobs.items():
+            begin = time.perf_counter()
+            job()
+            taken[name][0].append(time.perf_counter() - begin)
+            child.stdin.write(name + "\n")
+            child.stdin.flush()
+            taken[name][1].append(float(child.stdout.readline()))
+    child.stdin.close()
+    child.wait()
+    out = {"size": options.size, "width": options.width, "repeats": options.repeats} | setting
+    for name, (own, other) in taken.items():
+        ratios = np.array(other) / np.array(own)
+        out[name] = {
+            "unit": UNITS[name],
+            "jax": WORK[name] / float(np.median(own)),
+            "torch": WORK[name] / float(np.median(other)),
+            "ratio": float(np.median(ratios)),
+            "ratio_range": [float(ratios.min()), float(ratios.max())],
+        }
+    import jax
+
+    return out | {"jax_version": jax.__version__, "nproc": os.environ.get("NPROC")}
+
+
+def main():
+    """Measure and print JSON."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--torch", default=sys.executable, help="a Python with PyTorch")
+    parser.add_argument("--size", type=int, default=5)
+    parser.add_argument("--width", type=int, default=128)
+    parser.add_argument("--repeats", type=int, default=10)
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.serve:
+        serve(options.size, options.width)
+        return
+    os.environ.setdefault("NPROC", str(len(os.sched_getaffinity(0))))
+    text = json.dumps(measure(options), indent=1)
+    print(text)
+    if options.out:
+        options.out.write_text(text + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

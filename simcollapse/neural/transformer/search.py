@@ -1,0 +1,79 @@
+"""Sequences from a model that gives one token after the other: beam search, greedy decoding, sampling.
+
+A model is a function `step(state, tokens, at) -> (logits, state)`: tokens (B, W) at place `at` of W sequences for each
+of B questions, logits (B, W, V); leaves of state are (B W, …), as a cache is. Sequences have a fixed length.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+Tree = Any
+Step = Callable[[Tree, jax.Array, jax.Array], tuple[jax.Array, Tree]]
+
+
+class Found(NamedTuple):
+    """Sequences (B, W, T) with their log-probabilities (B, W), nats."""
+
+    tokens: jax.Array
+    score: jax.Array
+
+
+def beam_search(step: Step, state: Tree, batch: int, length: int, width: int, start: int) -> Found:
+    """The `width` best sequences that a beam of that width finds, the best first. Width 1 is greedy decoding.
+
+    At every place, of all continuations of the kept sequences the `width` most probable are kept; the first of equal
+    ones. Where there are fewer than `width` continuations the rest has log-probability -inf.
+    """
+
+    def body(carry, at):
+        state, tokens, score, last = carry
+        logits, state = step(state, last, at)
+        total = score[..., None] + jax.nn.log_softmax(logits.astype(jnp.float32))
+        vocabulary = logits.shape[-1]
+        score, place = jax.lax.top_k(total.reshape(batch, width * vocabulary), width)
+        parent, last = place // vocabulary, (place % vocabulary).astype(jnp.int32)
+        if width > 1:
+            source = (parent + width * jnp.arange(batch)[:, None]).reshape(-1)
+            state = jax.tree.map(lambda x: x[source], state)
+            tokens = jnp.take_along_axis(tokens, parent[..., None], axis=1)
+        tokens = jax.lax.dynamic_update_index_in_dim(tokens, last, at, axis=2)
+        return (state, tokens, score, last), None
+
+    tokens = jnp.zeros((batch, width, length), jnp.int32)
+    score = jnp.where(jnp.arange(width) == 0, 0.0, -jnp.inf) * jnp.ones(
+        (batch, 1)
+    )  # one sequence to begin with
+    first = jnp.full((batch, width), start, jnp.int32)
+    carry = jax.lax.scan(body, (state, tokens, score, first), jnp.arange(length))[0]
+    return Found(carry[1], carry[2])
+
+
+def sample(
+    step: Step,
+    state: Tree,
+    key: jax.Array,
+    batch: int,
+    length: int,
+    width: int,
+    start: int,
+    temperature: jax.Array,
+) -> Found:
+    """`width` independent draws of softmax(logits / temperature); log-probabilities are those at temperature 1."""
+
+    def body(carry, at):
+        state, tokens, score, last = carry
+        logits, state = step(state, last, at)
+        logits = logits.astype(jnp.float32)
+        last = jax.random.categorical(jax.random.fold_in(key, at), logits / temperature)
+        told = jnp.take_along_axis(jax.nn.log_softmax(logits), last[..., None], axis=-1)[..., 0]
+        tokens = jax.lax.dynamic_update_index_in_dim(tokens, last, at, axis=2)
+        return (state, tokens, score + told, last), None
+
+    tokens = jnp.zeros((batch, width, length), jnp.int32)
+    first = jnp.full((batch, width), start, jnp.int32)
+    carry = (state, tokens, jnp.zeros((batch, width)), first)
+    carry = jax.lax.scan(body, carry, jnp.arange(length))[0]
+    return Found(carry[1], carry[2])
