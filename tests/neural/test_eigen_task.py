@@ -86,6 +86,7 @@ class TestVerifiers:
             assert np.isneginf(verifier.score(keys.root(0), broken, None)).all()
         assert not PROBLEM.correct(broken).any()
 
+    @pytest.mark.slow
     def test_a_model_selects_its_own_answers_by_perplexity(self, started):
         model = started[0].model
         rows = made("beam", 5).generate(keys.root(7), model, 500)
@@ -97,6 +98,7 @@ class TestVerifiers:
         other = verifiers.Likelihood(FAMILY, FAMILY.init(keys.root(1))).score(keys.root(0), rows, model)
         np.testing.assert_allclose(other, -np.log(SIZES.vocabulary), rtol=1e-5)
 
+    @pytest.mark.slow
     def test_a_model_agrees_with_itself(self, started):
         model = started[0].model
         rows = made().generate(keys.root(7), model, 200)
@@ -108,6 +110,7 @@ class TestVerifiers:
         assert (score.reshape(-1, 4)[:, 1:] < 0).any()
 
 
+@pytest.mark.slow
 def test_generated_rows_are_new_matrices_each_with_its_answers(started):
     model = started[0].model
     rows = made("beam", 5).generate(keys.root(2), model, 60)
@@ -122,6 +125,7 @@ def test_generated_rows_are_new_matrices_each_with_its_answers(started):
     np.testing.assert_array_equal(made().group_sizes(60), [60])
 
 
+@pytest.mark.slow
 def test_measures(started):
     """Of a perfect answer, of none, and of one wrong token."""
     rows = PROBLEM.rows(keys.root(4), 100)
@@ -146,6 +150,7 @@ def test_measures(started):
     assert told <= set(task.DESCRIPTIONS)
 
 
+@pytest.mark.slow
 def test_a_better_verifier_keeps_more_that_is_right_and_the_audit_says_so(started):
     records = {}
     for p_star in (0.5, 1.0):
@@ -158,6 +163,7 @@ def test_a_better_verifier_keeps_more_that_is_right_and_the_audit_says_so(starte
 
 
 @pytest.mark.parametrize("workflow", ["replace", "accumulate", "accumulate_subsample"])
+@pytest.mark.slow
 def test_every_workflow_with_the_best_of_a_beam(started, workflow):
     arm = loop.Arm(made("beam", 5), verifiers.Oracle(PROBLEM), top_share(0.2), getattr(sc, workflow)())
     table = loop.table(loop.run_chain(keys.root(0), arm, [250, 250], started=started))

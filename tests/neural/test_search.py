@@ -81,6 +81,7 @@ def test_too_few_continuations_leave_the_rest_impossible():
     assert np.isfinite(got.score[:, :V]).all() and np.isneginf(got.score[:, V:]).all()
 
 
+@pytest.mark.slow
 def test_draws_have_their_probabilities():
     """Chi-squared over all sequences of one question, false alarm 1e-6; a temperature of 1.3 is seen."""
     width = 20_000

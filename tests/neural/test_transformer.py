@@ -142,6 +142,7 @@ def test_scores_of_answers_are_those_that_decoding_gives(params, rows):
         assert len(np.unique(answers[0], axis=0)) == 5 or how.kind == "temperature"
 
 
+@pytest.mark.slow
 def test_a_model_learns_one_batch_by_heart(rows):
     params, report = family().trainer.fit(keys.root(1), family().init(keys.root(2)), rows)
     assert report["loss"] < 0.05
@@ -167,6 +168,7 @@ def test_accumulated_gradients_make_the_step_of_their_mean():
         np.testing.assert_allclose(got, right, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_half_precision_keeps_single_precision_parameters_and_is_near(params, rows):
     one, other = family(), family(dataclasses.replace(SIZES, precision="bfloat16"))
     assert {x.dtype for x in jax.tree.leaves(other.init(keys.root(0)))} == {np.dtype("float32")}
