@@ -218,7 +218,7 @@ def test_theorems_and_bench_pass_their_options_and_their_exit_code(monkeypatch, 
     assert main(["theorems", "moments", "rate", "--self-test"]) == 1
     assert main(["bench", "--quick", "--out", str(tmp_path / "bench.json")]) == 0
     assert asked[0] == (["moments", "rate"], {"self_test": True, "json": False})
-    assert asked[1] == {"json": False, "quick": True, "out": tmp_path / "bench.json"}
+    assert asked[1] == {"json": False, "quick": True, "only": None, "out": tmp_path / "bench.json"}
 
 
 def test_an_interrupt_is_one_word(capsys, monkeypatch):

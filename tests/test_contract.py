@@ -118,7 +118,7 @@ def _last_static():
     }
     over = {"verifier.radius": [0.5, 1.0], "task.noise": [0.5, 1.0], "n_per_round": [40]}
     assert list(grid.axes_of(choices, over).values()) == list(over.values())
-    return engine._group(grid.cells(choices, over), chain.Sampling(), 3, "sample", False)[0].loop_static
+    return engine._group(grid.cells(choices, over), chain.Sampling(), 3, "sample", False, None)[0].loop_static
 
 
 def test_a_chain_keeps_its_numbers_in_a_larger_experiment():

@@ -32,6 +32,7 @@ record = "summary"
 record_model = true
 quantiles = [0.1, 0.9]
 common_noise = true
+room = 40
 block_size = 16
 float64 = true
 
@@ -110,6 +111,7 @@ def test_every_field_is_read_and_passed_on(write):
         "record_model": True,
         "quantiles": [0.1, 0.9],
         "common_noise": True,
+        "room": 40,
         "block_size": 16,
         "seed": 3,
     }
@@ -125,7 +127,7 @@ def test_resolved_and_written_and_read_again_is_the_same(write, text):
     assert configs.differences(configs.resolved(again), plain) == []
     assert plain["task"]["name"] and plain["workflow"]["name"] and plain["verifier"]["name"]
     assert set(plain) == {f.name for f in dataclasses.fields(configs.Config)} - (
-        set() if text else {"block_size", "float64"}
+        set() if text else {"room", "block_size", "float64"}
     )
 
 
