@@ -10,9 +10,9 @@
 VENV ?= .venv
 WORKERS ?= 2# pytest processes; 0 runs everything in one
 PYTEST_ARGS ?=# more options, as in -x or -k radius
-# Most of the tests' time is compiling: a third less with this generator of code for CPU than with XLA's default one,
-# which the demo and CI's second run of the tests use (make test TEST_XLA_FLAGS=).
-TEST_XLA_FLAGS ?= --xla_cpu_use_fusion_emitters=false
+# Most of the tests' time is compiling: a third less with this generator of code for CPU, and less optimised,
+# than with XLA's defaults, which the demo and CI's second run of the tests use (make test TEST_XLA_FLAGS=).
+TEST_XLA_FLAGS ?= --xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level=1
 DEMO ?= yi-regimes
 DEMO_SCALE ?= quick
 DEMO_OUT ?= demo-output

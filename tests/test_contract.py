@@ -121,6 +121,7 @@ def _last_static():
     return engine._group(grid.cells(choices, over), chain.Sampling(), 3, "sample", False, None)[0].loop_static
 
 
+@pytest.mark.slow
 def test_a_chain_keeps_its_numbers_in_a_larger_experiment():
     task, ball, workflow = TASKS["gaussian"], VERIFIERS["biased ball"], sc.replace()
     small = sc.sweep(

@@ -47,6 +47,7 @@ def test_one_and_eight_devices_give_the_same_bits(tmp_path, sizes):
     np.testing.assert_array_equal(one, eight)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_a_single_thread_does_not_hang(tmp_path):
     assert np.isfinite(_run(tmp_path / "one.npy", 2, 100, 1000, 16, 17, 1, threads="1")).all()

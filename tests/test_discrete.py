@@ -89,6 +89,7 @@ def test_multinomial_counts_have_their_moments(outcomes, x64):
         assert (counts[:, 0] == 200).all()
 
 
+@pytest.mark.slow
 def test_a_lost_outcome_stays_lost_and_leaves_no_divergence():
     result = run(sc.discrete(outcomes=50, zipf=1.0), "replace", n=60, rounds=30, chains=50)
     survivors = result.survivors.values

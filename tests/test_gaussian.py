@@ -146,6 +146,7 @@ def test_what_is_drawn_and_fitted_agrees_with_numpy():
     assert_mean(result.log_det.values, log_det, resolution=0.02)
 
 
+@pytest.mark.slow
 def test_correct_rows_are_typical_ones():
     result = run(sc.gaussian(5), engine="sample", n=2000, rounds=1, chains=100).isel(round=1)
     assert_mean(1 - result.p.values, 0.95, resolution=0.01)

@@ -135,6 +135,7 @@ def test_coefficients_reach_the_limit(name):
 ANGLES = {"verifier.alignment": [1.0, -1.0, 0.0, 0.3]}
 
 
+@pytest.mark.slow
 def test_r3_by_angles():
     """Accuracy and audit of a generator and a verifier at given angles, however their deviations lie."""
     g, v = np.radians(50), np.radians(20)
@@ -370,6 +371,7 @@ def test_users_functions_judge_labels(rejected, kinds):
         assert (results[0].num_used.isel(round=1) == 150).all()
 
 
+@pytest.mark.slow
 def test_sweeps_reach_generator_and_verifier():
     """p, phi, psi and whole generators in a grid; values of numeric fields share one program."""
     task = sc.gaussian_mixture(MU, generator=sc.flips(0.3))

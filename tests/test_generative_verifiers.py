@@ -128,6 +128,7 @@ def test_outcomes_of_a_reference_fitted_to_few_draws():
     assert_proportion(masks.sum(axis=0), 4000, stats.binom.sf(least - 1, m, p), resolution=0.1)
 
 
+@pytest.mark.slow
 def test_correct_rows_are_those_of_the_unbiased_reference():
     """phi = 1 and psi = 0 for the unbiased reference with the task's own limit; a biased one errs both ways."""
     sizes = {"n_real": 400, "n_per_round": 400, "rounds": 2, "chains": 4, "seed": 0}
@@ -169,6 +170,7 @@ def test_a_biased_reference_in_one_dimension_leads_where_theory_says(workflow):
         )
 
 
+@pytest.mark.slow
 def test_the_model_goes_to_the_knowledge_center_of_a_narrow_verifier():
     """The mean leaves the truth for the reference's, sqrt(5) away; what is left is the spread of the kept rows."""
     center = np.array([2.0, 1.0])

@@ -47,6 +47,7 @@ def integrated_error(points, weight, bandwidth):
     return own - 2 * cross + density(0.0, 2.0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("workflow", WORKFLOWS)
 def test_moments_and_integrated_error_are_exact(workflow, rule):

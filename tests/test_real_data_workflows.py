@@ -188,6 +188,7 @@ def test_rejected_rows_are_drawn_by_their_weight():
     assert_proportion(times[:2], 20_000, np.array([0.8, 0.2]), resolution=0.04)
 
 
+@pytest.mark.slow
 def test_rejected_rows_enter_the_pool_with_their_weight():
     """With weight 1 the verdict means nothing: the same rows are seen as without a verifier."""
     workflow = sc.accumulate_subsample(10**6, strategy="verifier", rejected_weight=1.0)

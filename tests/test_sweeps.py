@@ -44,6 +44,7 @@ def test_a_summary_is_the_summary_of_the_chains():
             )
 
 
+@pytest.mark.slow
 def test_any_choice_is_an_axis():
     over = {"verifier": ["none", BALL], "rejected": ["drop", "resample"]}
     result = sweep(over)
@@ -56,6 +57,7 @@ def test_any_choice_is_an_axis():
     assert (used.sel(rejected="drop") < 40).all()
 
 
+@pytest.mark.slow
 def test_more_rows_for_the_verifier_place_its_center_better():
     ball = sc.knowledge_ball(trained_on=5, radius=1e-9)
     result = sweep(
@@ -151,6 +153,7 @@ def test_bad_axis_or_option_is_named(kind, call, words):
         call()
 
 
+@pytest.mark.slow
 def test_tasks_of_different_dimension_share_a_result_without_the_model():
     result = sweep({"task": [TASK, sc.linear_regression(3)]}, ball="none")
     assert result.squared_error.shape == (2, 12, 3)

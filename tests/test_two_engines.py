@@ -163,6 +163,7 @@ def test_engines_agree(case):
     assert_same_process(simulated(case, "law"), simulated(case, "sample"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", parameters(UNVERIFIED + VERIFIED))
 def test_rows_agree_with_plain_numpy(case):
     assert_same_process(simulated(case, "sample"), plain(case))

@@ -135,6 +135,7 @@ def test_kept_count_is_kept(design):
         assert (result.num_generated > 60).all()
 
 
+@pytest.mark.slow
 def test_resampling_by_tries_equals_resampling_by_the_interval():
     """The general way (redraw until accepted) against the exact truncated draw: one distribution."""
 

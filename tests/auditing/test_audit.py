@@ -190,6 +190,7 @@ def test_rounds_come_in_their_order_and_pay_for_every_look():
     assert [look.name for look in words.rounds] == ["late", "early", "mid"]
 
 
+@pytest.mark.slow
 def test_looking_at_many_rounds_and_groups_is_paid_for():
     """80 audits of 12 rounds (and as groups) where half of the kept are correct: wrong verdicts by chance.
 

@@ -50,11 +50,13 @@ def report(run):
     return json.loads(run[0])
 
 
+@pytest.mark.slow
 def test_what_is_printed_is_what_is_written(run):
     printed, written = run
     assert written == printed + "\n"
 
 
+@pytest.mark.slow
 def test_the_setting_says_where_and_with_what(report):
     setting = report["setting"]
     assert setting["device"] == "cpu"
@@ -75,10 +77,12 @@ def test_a_section_is_measured_alone():
         bench.main_run(only="figure")
 
 
+@pytest.mark.slow
 def test_no_date_and_no_path_are_written(run):
     assert not re.search(r"20\d\d-\d\d|/home|/root|/tmp|/work", run[0])
 
 
+@pytest.mark.slow
 def test_each_case_has_rates_ratios_and_costs(report):
     (sample,), (law,) = report["sample"], report["law"]
     assert set(sample["rates"]) == {"engine", "loop", "loop_gram", "loop_solve", "vectorised", "limit"}
@@ -95,6 +99,7 @@ def test_each_case_has_rates_ratios_and_costs(report):
     assert (sample["engine"], law["engine"]) == ("sample", "law")
 
 
+@pytest.mark.slow
 def test_classification_is_measured_in_both_engines(report):
     sample, law = report["mixture"]
     assert (sample["engine"], law["engine"]) == ("sample", "law")
@@ -105,10 +110,12 @@ def test_classification_is_measured_in_both_engines(report):
         assert 0 < row["mean_excess_risk"] < 0.2
 
 
+@pytest.mark.slow
 def test_impossible_sizes_are_left_out_with_the_reason(report):
     assert [item["case"] for item in report["skipped"]] == ["fixed, d=100, n=100"]
 
 
+@pytest.mark.slow
 def test_peak_memory_is_there(report):
     assert report["memory"]["peak_process_bytes"] > 2**20
 
@@ -123,6 +130,7 @@ def test_block_sizes_are_compared_with_the_chosen_one(monkeypatch):
     assert tables.block_sizes({"block_sizes": rows}).rows[1][1] == "16 (chosen)"
 
 
+@pytest.mark.slow
 def test_markdown_has_every_table_and_even_rows(report):
     text = tables.to_markdown(report)
     for table in tables.tables(report):
@@ -135,6 +143,7 @@ def test_markdown_has_every_table_and_even_rows(report):
     assert "| fixed, d=1, n=100 |" in text
 
 
+@pytest.mark.slow
 def test_the_terminal_shows_the_same_tables(report, capsys):
     import rich.console
 
@@ -146,6 +155,7 @@ def test_the_terminal_shows_the_same_tables(report, capsys):
     assert "fixed, d=1, n=100" in shown
 
 
+@pytest.mark.slow
 def test_the_script_renders_a_results_file(run, tmp_path):
     file = tmp_path / "results.json"
     file.write_text(run[1])

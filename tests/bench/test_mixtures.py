@@ -26,6 +26,7 @@ def agree(outcome, result):
         assert_mean(rows, 0, resolution=2.5)  # of 40 rows
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("program", ["loop", "vectorised"])
 def test_the_numpy_programs_agree_with_the_engine(engine, program):
     rng = np.random.default_rng(7)
@@ -35,6 +36,7 @@ def test_the_numpy_programs_agree_with_the_engine(engine, program):
         agree(mixtures.vectorised(CASE, CHAINS, rng, block=150), engine)
 
 
+@pytest.mark.slow
 def test_a_forgotten_verifier_would_be_seen(engine, monkeypatch):
     monkeypatch.setattr(mixtures, "PSI", mixtures.PHI)  # keeps wrong rows as gladly as right ones
     outcome = mixtures.vectorised(CASE, CHAINS, np.random.default_rng(8), block=150)

@@ -79,6 +79,7 @@ def test_the_figures_are_known():
     assert all(figure[0].NAME == name for name, figure in reproduce.KNOWN.items())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("picture", PICTURES)
 def test_files_are_there_and_claims_agree_where_a_tiny_scale_can_tell(ran, picture):
     found = ran.claims(picture)

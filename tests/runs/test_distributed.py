@@ -59,6 +59,7 @@ def gone(pid):
     return "\nState:\tZ" in Path(f"/proc/{pid}/status").read_text()
 
 
+@pytest.mark.slow
 def test_two_processes_and_one_store_the_same_bits(tiny, tmp_path, call, whole):
     code, out, err = call("run", tiny, "--out", tmp_path / "run", "--processes", 2)
     assert (code, err) == (0, "")
