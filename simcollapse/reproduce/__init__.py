@@ -18,6 +18,7 @@ import matplotlib as mpl
 import xarray as xr
 from matplotlib.figure import Figure
 
+from simcollapse import terminal
 from simcollapse.checks import check_choice, check_whole
 from simcollapse.data import chosen_table
 from simcollapse.reproduce import report, style
@@ -145,7 +146,7 @@ def run(
         if hasattr(picture, "check"):  # before hours are spent on other pictures
             picture.check(config)
 
-    folder, console, started = Path(out), report.console(), time.perf_counter()
+    folder, console, started = Path(out), terminal.console(), time.perf_counter()
     folder.mkdir(parents=True, exist_ok=True)
     claims = []
     for picture, config in zip(pictures, configs, strict=True):

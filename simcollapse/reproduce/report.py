@@ -15,7 +15,6 @@ from simcollapse.reproduce import style
 from simcollapse.reproduce.claims import Claim
 
 COLORS = {"yes": "green", "NO": "bold red", "unclear": "yellow"}
-PLAIN_WIDTH = 130  # of the table where the output is not a terminal
 
 
 def save_data(data: xr.Dataset, path: Path) -> None:
@@ -66,9 +65,3 @@ def print_claims(title: str, claims: Sequence[Claim], console: rich.console.Cons
             f"[{COLORS[claim.verdict]}]{claim.verdict}[/]",
         )
     console.print(table)
-
-
-def console() -> rich.console.Console:
-    """Where the tables go: the terminal at its width, else plain text wide enough for them."""
-    out = rich.console.Console()
-    return out if out.is_terminal else rich.console.Console(width=PLAIN_WIDTH)

@@ -8,12 +8,11 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from simcollapse import blocks, engine, results
+from simcollapse import blocks, engine, results, terminal
 from simcollapse.runs import layout as layouts
 from simcollapse.runs import records
 
 CALIBRATED = 2  # blocks for each that runs at the same time
-PLAIN_WIDTH = 130  # of tables where the output is not a terminal
 SPARE_BYTES = 64 * 2**20  # left free on the disk
 
 
@@ -110,7 +109,7 @@ def check_disk(out: Path, experiment: engine.Experiment, workers: int) -> None:
 
 def print_forecast(made: dict[str, Any], console: Console | None = None) -> None:
     """Print what `forecast` returned."""
-    console = wide_console() if console is None else console
+    console = terminal.console() if console is None else console
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))
     for name in (
         "task",
@@ -144,12 +143,6 @@ def print_forecast(made: dict[str, Any], console: Console | None = None) -> None
             f"time here: {_time(made['run_s'])}, and {_time(made['compile_s'])} to compile (measured on "
             "one block of each program)"
         )
-
-
-def wide_console() -> Console:
-    """A console whose tables are not squeezed where the output is no terminal."""
-    console = Console()
-    return console if console.is_terminal else Console(width=PLAIN_WIDTH)
 
 
 def _size(count: float) -> str:

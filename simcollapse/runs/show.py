@@ -9,9 +9,9 @@ from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
 
+from simcollapse import terminal
 from simcollapse.runs import summary
 from simcollapse.runs.directory import LOG, META, Run, open_run
-from simcollapse.runs.forecast import wide_console
 from simcollapse.runs.store import DamagedStore
 
 MOST_LINES = 40  # cells in one picture
@@ -23,7 +23,7 @@ def print_list(folder: Path, console: Console | None = None) -> int:
     Raises:
         FileNotFoundError: no such folder.
     """
-    console = wide_console() if console is None else console
+    console = terminal.console() if console is None else console
     if not folder.is_dir():
         raise FileNotFoundError(f"there is no folder {folder}")
     table = Table(box=None, pad_edge=False, padding=(0, 3, 0, 0))

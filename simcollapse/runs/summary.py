@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
-from simcollapse import engine, results
+from simcollapse import engine, results, terminal
 from simcollapse.checks import nearest
-from simcollapse.runs import forecast, records
+from simcollapse.runs import records
 from simcollapse.runs.directory import Run
 from simcollapse.runs.store import write_atomically
 
@@ -102,7 +102,7 @@ def _check(run: Run, experiment: engine.Experiment, found: Moments) -> tuple[dic
     by_cell = [schedules[c] for c in range(len(cells))]
     report = check.check(cells, run.plan.rounds, by_cell, found, run.plan.chains)
     written = io.StringIO()
-    check.print_report(report, Console(file=written, width=forecast.PLAIN_WIDTH))
+    check.print_report(report, Console(file=written, width=terminal.PLAIN_WIDTH))
     return check.as_dict(report), written.getvalue()
 
 
