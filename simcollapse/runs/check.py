@@ -149,7 +149,7 @@ def _judged(pending: list[_Pending], unknown: Counter[str], chains: int) -> Repo
     for cell, form, k, mean, error in pending:
         expected = float(form.expected[k])
         if form.range is None:
-            limit = limit_by_skewness(float(form.skewness[k]))
+            limit = limit_by_skewness(float(np.broadcast_to(form.skewness, form.expected.shape)[k]))
         else:
             error = max(error, form.range / chains)  # equal numbers show no spread, and may be rare luck
             limit = limits.limit_of_bounded(alpha, chains, form.range, error)

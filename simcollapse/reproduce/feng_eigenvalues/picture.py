@@ -7,6 +7,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from scipy import stats
 
 from simcollapse.reproduce import claims, style
@@ -177,7 +178,10 @@ def crossing(p_stars: np.ndarray, accuracy: np.ndarray, generator: float) -> flo
 
 def _rank_correlation(x: np.ndarray, y: np.ndarray) -> float:
     """Spearman's; 0 where all y are equal."""
-    return float(stats.spearmanr(x, y)[0]) if np.ptp(y) > 0 else 0.0
+    if np.ptp(y) == 0:
+        return 0.0
+    found: Any = stats.spearmanr(x, y)
+    return float(found[0])
 
 
 def _above(statement: str, quantity: str, samples: np.ndarray, limit: float = 0.0) -> Claim:
@@ -271,7 +275,7 @@ def _draw_rounds(axis: Axes, data: xr.Dataset) -> None:
             marker="P" if p_star == 1 else "s", capsize=2, linewidth=1.3,
             label=f"{workflow}, {'oracle' if p_star == 1 else 'none'}",
         )  # fmt: skip
-    axis.xaxis.get_major_locator().set_params(integer=True)
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
     axis.set(xlabel="round k", ylabel="accuracy", title="several rounds")
     if several.sizes["arm"]:
         axis.legend(fontsize=8)
@@ -291,7 +295,8 @@ def _level(axis: Axes, data: xr.Dataset) -> None:
 
 def _colors(number: int) -> list[str]:
     """From none to an oracle."""
-    return list(style.STRENGTH_COLORS[::-1])[5 - number :] if number <= 5 else ["#0072B2"] * number
+    strongest_first: list[str] = [*style.STRENGTH_COLORS]
+    return strongest_first[::-1][5 - number :] if number <= 5 else ["#0072B2"] * number
 
 
 __all__ = ["EXTRA", "NAME", "SCALES", "compare", "compute", "configure", "draw"]

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 
@@ -45,7 +46,8 @@ def build(config: Config, precision: str | None = None) -> task.EigenTask:
         p.size, encoding, entries=p.entries, scale=p.scale, tolerance=p.tolerance, norm=p.norm
     )
     task.decoding("beam", config.beam, vocabulary=encoding.vocabulary)
-    sizes = models.sizes(problem, **(dataclasses.asdict(m) | ({"precision": precision} if precision else {})))
+    given: dict[str, Any] = dataclasses.asdict(m) | ({"precision": precision} if precision else {})
+    sizes = models.sizes(problem, **given)
     how = training(
         f.max_steps,
         check_every=f.check_every,
@@ -129,7 +131,7 @@ class _Run:
 
     def _chain(self, c: int) -> tuple[dict[str, list[loop.Record]], loop.Record]:
         """Records of every arm, and what is measured of the generator. Arms share round 0 and all noise."""
-        key = keys.chain_key(keys.root(self._config.seed), np.zeros(0, dtype=np.int32), c)
+        key = keys.chain_key(keys.root(self._config.seed), jnp.zeros(0, dtype=jnp.int32), jnp.int32(c))
         key_own = jax.random.fold_in(key, 2**31 - 1)  # a round that no chain reaches
         started = self._start(key, c, "real")
         other = self._start(keys.for_purpose(key_own, OTHER), c, "other")
