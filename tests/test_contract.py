@@ -39,7 +39,7 @@ FAST_VERIFIERS = {
     "random",
     "confidence",
 }
-FAST_WORKFLOWS = {"replace", "accumulate", "accumulate_subsample", "stratified", "window", "fresh real"}
+FAST_WORKFLOWS = {"replace", "accumulate", "accumulate_subsample", "fresh real"}
 
 
 def _parameters():

@@ -38,7 +38,11 @@ def _run(path, devices, *sizes, threads="2"):
 
 # (d, n, block, chains, rounds): uneven chains leave the last block padded; (16, 1000, 100) is where other work broke
 @pytest.mark.timeout(500)
-@pytest.mark.parametrize("sizes", [(2, 100, 8, 21, 5), (100, 1000, 16, 20, 2)], ids=["small", "large"])
+@pytest.mark.parametrize(
+    "sizes",
+    [(2, 100, 8, 21, 5), pytest.param((100, 1000, 16, 20, 2), marks=pytest.mark.slow)],
+    ids=["small", "large"],
+)
 def test_one_and_eight_devices_give_the_same_bits(tmp_path, sizes):
     one = _run(tmp_path / "one.npy", 1, *sizes)
     eight = _run(tmp_path / "eight.npy", 8, *sizes)

@@ -126,7 +126,9 @@ def test_engines_agree(name):
         assert_same_distribution(fewer["num_kept_correct"], second["num_kept_correct"], RESOLUTION)
 
 
-@pytest.mark.parametrize("rows", [pytest.param(1000, marks=pytest.mark.slow), 10**6])
+@pytest.mark.parametrize(
+    "rows", [pytest.param(1000, marks=pytest.mark.slow), pytest.param(10**6, marks=pytest.mark.slow)]
+)
 def test_sums_of_a_round_have_their_moments(rows):
     """Counts, first and second moments of the kept rows of one round, at a size where rows could not be drawn."""
     case = CASES["three classes, intercept, covariance"]
