@@ -1,5 +1,7 @@
 """Moments and quantiles of numbers that arrive in pieces, entry by entry of an array."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 QUANTILE_ERROR = 0.02  # relative: bins grow by (1 + e) / (1 - e), as in DDSketch (Masson et al. 2019)
@@ -39,14 +41,9 @@ class Stream:
         self._merge_moments(other.count, other.mean, other.square)
         self.histogram += other.histogram
 
-    def _merge_moments(self, count, mean, square) -> None:
-        # pairwise update of Chan, Golub and LeVeque (1979)
-        total = self.count + count
-        delta = mean - self.mean
-        share = count / np.maximum(total, 1)
-        self.mean = self.mean + delta * share
-        self.square = self.square + square + delta**2 * self.count * share
-        self.count = total
+    def _merge_moments(self, *other: np.ndarray) -> None:
+        mine = self.count, self.mean, self.square
+        self.count, self.mean, self.square = merged_moments(mine, other)
 
     def summary(self, quantiles: tuple[float, ...]) -> np.ndarray:
         """Mean, standard error, variance (divisor count - 1) and quantiles, shape (3 + Q, W)."""
@@ -61,6 +58,17 @@ class Stream:
             place = (below > rank[:, None]).argmax(axis=1)
             rows.append(np.where(self.count > 0, _value(place), np.nan))
         return np.stack([mean, std_error, variance, *rows])
+
+
+def merged_moments(one: Sequence[np.ndarray], other: Sequence[np.ndarray]) -> tuple[np.ndarray, ...]:
+    """Count, mean and sum of squares about the mean of two sets of numbers together, from those of each.
+
+    Source: Chan, Golub and LeVeque 1979, the pairwise update.
+    """
+    (count, mean, square), (more, other_mean, other_square) = one, other
+    total, delta = count + more, other_mean - mean
+    share = more / np.maximum(total, 1)
+    return total, mean + delta * share, square + other_square + delta**2 * count * share
 
 
 def _bin(values):

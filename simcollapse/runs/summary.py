@@ -14,6 +14,7 @@ from simcollapse.checks import nearest
 from simcollapse.runs import records
 from simcollapse.runs.directory import Run
 from simcollapse.runs.store import write_atomically
+from simcollapse.streaming import merged_moments
 
 TEXT, JSON = "summary.txt", "summary.json"
 MOST_CELLS = 50  # in the text
@@ -32,12 +33,9 @@ def moments(run: Run) -> Moments:
         for name, touched, count, mean, square in pieces(columns, plan.rounds + 1):
             if name not in sums:
                 sums[name] = [np.zeros(shape) for _ in range(3)]
-            n, m, s = (a[touched] for a in sums[name])
-            total, delta = n + count, mean - m
-            share = count / np.maximum(total, 1)
-            sums[name][2][touched] = s + square + delta**2 * n * share  # Chan, Golub and LeVeque (1979)
-            sums[name][1][touched] = m + delta * share
-            sums[name][0][touched] = total
+            before = [a[touched] for a in sums[name]]
+            for held, now in zip(sums[name], merged_moments(before, (count, mean, square)), strict=True):
+                held[touched] = now
     out = {}
     for name, (n, m, s) in sums.items():
         mean = np.where(n > 0, m, np.nan)
