@@ -197,26 +197,38 @@ def wishart_factor(key: jax.Array, freedom: jax.Array, dim: int, present: jax.Ar
     """
     key_diagonal, key_below = jax.random.split(key)
     # drawn in one dimension: with two short ones XLA's loops for CPU are four times slower
-    return bartlett(key_diagonal, freedom, randoms.normal(key_below, (dim * dim,), present))
+    return bartlett(
+        key_diagonal, freedom, dim, randoms.normal(key_below, (bartlett_normals(dim),), present)
+    )
 
 
-def bartlett(key: jax.Array, freedom: jax.Array, normals: jax.Array) -> jax.Array:
-    """The factor of `wishart_factor`, made with dim^2 standard normals of the caller.
+def bartlett_normals(dim: int) -> int:
+    """Standard normals that `bartlett` needs."""
+    return dim * (dim // 2) + 1
+
+
+def bartlett(key: jax.Array, freedom: jax.Array, dim: int, normals: jax.Array) -> jax.Array:
+    """The factor of `wishart_factor`, made with `bartlett_normals(dim)` standard normals of the caller.
 
     Chi on the diagonal with freedom, freedom - 1, … degrees, normals below it; with fewer degrees than dimensions the
     later columns are zero. Source: Bartlett 1933.
     """
-    dim = math.isqrt(len(normals))
     left = freedom - jnp.arange(dim, dtype=float)
-    below = normals.reshape(dim, dim)
     chi = jnp.sqrt(chi_square(key, jnp.maximum(left, 2.0)))
-    chi = jnp.where(left >= 2, chi, jnp.abs(jnp.diagonal(below)))  # one degree: a normal of its own
-    return _lower(below, chi, left)
+    chi = jnp.where(left >= 2, chi, jnp.abs(normals[-1]))  # one degree, in one column at most
+    return _lower(normals[:-1].reshape(dim // 2, dim), chi, left)
 
 
 @chains_last
-def _lower(below, chi, left):
-    shape = (len(chi), len(chi)) + (1,) * (chi.ndim - 1)
+def _lower(table, chi, left):
+    """The factor from the numbers below its diagonal: row i and row D - i have D of them, so together fill a row.
+
+    The lower half of the factor reads the table's rows as they are, the upper half reads them turned around.
+    """
+    dim = len(chi)
+    turned = jnp.flip(table, (0, 1))[: (dim - 1) // 2]
+    below = jnp.concatenate([jnp.zeros((1, *table.shape[1:])), turned, table])
+    shape = (dim, dim) + (1,) * (chi.ndim - 1)
     row, column = jax.lax.broadcasted_iota(jnp.int32, shape, 0), jax.lax.broadcasted_iota(jnp.int32, shape, 1)
     lower = jnp.where(row > column, below, jnp.where(row == column, chi[None], 0.0))
     return jnp.where(left[None] > 0, lower, 0.0)

@@ -126,8 +126,8 @@ def rates(record: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 def _ratio(top, bottom):
-    defined = bottom > 0  # false for NaN
-    return np.where(defined, top / np.where(defined, bottom, 1), np.nan)
+    out = np.full(np.shape(top), np.nan)
+    return np.divide(top, bottom, out=out, where=bottom > 0)  # false for NaN
 
 
 class _Chains:
@@ -142,8 +142,12 @@ class _Chains:
 
     def add(self, cells, chains, valid, record):
         check_finite(record, self._plan, cells, chains, valid)
+        places = cells[valid] * self._plan.chains + chains[valid]
+        if np.all(np.diff(places) == 1):  # as nearly always, and copied in less time
+            places = slice(places[0], places[-1] + 1)
         for name, array in self._arrays.items():
-            array[cells[valid], chains[valid]] = record[name][valid]
+            rows = record[name] if valid.all() else record[name][valid]
+            array.reshape(-1, *array.shape[2:])[places] = rows
 
     def first_frozen(self) -> dict[str, Any] | None:
         """Cell, chain, round and reason of the first chain that froze, None if none did."""

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 
 from simcollapse import chain, randoms
 from simcollapse.checks import as_float
-from simcollapse.draws import LARGEST_COUNT, bartlett, binomial
+from simcollapse.draws import LARGEST_COUNT, bartlett, bartlett_normals, binomial
 from simcollapse.tasks.gaussian_mixture import GaussianMixture
 from simcollapse.tasks.generators import Flips
 from simcollapse.tasks.learners import Sums
@@ -149,7 +149,7 @@ def _add(key, task, pool: Sums, groups: Groups, present) -> Sums:
     size, dim = groups.mean.shape
     root = jnp.sqrt(groups.number)
     # drawn in one dimension and all at once: with short ones XLA's loops for CPU are four times slower
-    normals = randoms.normal(key_normal, (dim * (size + dim),), present)
+    normals = randoms.normal(key_normal, (dim * size + bartlett_normals(dim),), present)
     noise = normals[: dim * size].reshape(dim, size)
     moved = groups.mean.T * root[None] + task.covariance.color(noise)
     sums = jnp.where(groups.number[None] > 0, moved, 0.0)  # (D, G), v
@@ -159,7 +159,7 @@ def _add(key, task, pool: Sums, groups: Groups, present) -> Sums:
     gram = pool.gram
     if gram is not None:
         freedom = jnp.sum(jnp.maximum(groups.number - 1, 0.0))
-        scatter = task.covariance.color(bartlett(key_chi, freedom, normals[dim * size :]))
+        scatter = task.covariance.color(bartlett(key_chi, freedom, dim, normals[dim * size :]))
         if task.intercept:
             scatter = jnp.concatenate([scatter, jnp.zeros((1, dim))])
         factor = jnp.concatenate([scatter, sums], axis=1)

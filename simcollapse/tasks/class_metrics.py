@@ -8,10 +8,11 @@ import numpy as np
 from jax.scipy.special import ndtr
 from scipy.stats import norm, qmc
 
+from simcollapse.batching import chains_last
 from simcollapse.tasks.rules import decide
 
 TEST_SEED = 20406  # of the scrambled Sobol points that every task with K > 2 classes is measured on
-_RULES = {4: 10, 8: 16}  # nodes of Owen's integral by bytes of the float; below rounding for |h| < 6
+_RULES = {4: 6, 8: 12}  # nodes of Owen's integral by bytes of the float: errors below 2e-9 and 1e-16
 
 
 class Projected(NamedTuple):
@@ -31,6 +32,7 @@ def share_right(means: jax.Array, shares: jax.Array) -> jax.Array:
     return jnp.dot(shares, ndtr(means * jnp.asarray([1.0, -1.0], means.dtype)))
 
 
+@chains_last
 def agreement(projected: Projected) -> jax.Array:
     """P(u and v have one sign) in each class, shape (G,).
 
@@ -64,10 +66,13 @@ def _owen(h, rise, sine):
     other = jnp.where(sine > 0, other, jnp.inf)
     start = jnp.where(mirrored, other, jnp.abs(h))
     half = slope / 2
-    places, weights = np.polynomial.legendre.leggauss(_RULES[half.dtype.itemsize])
-    nodes = half[:, None] * jnp.asarray(1 + places, half.dtype)[None]
-    height = jnp.exp(-(start[:, None] ** 2) * (1 + nodes**2) / 2) / (1 + nodes**2)
-    integral = half * jnp.sum(jnp.asarray(weights, half.dtype)[None] * height, axis=-1) / (2 * jnp.pi)
+    places, weights = (
+        jnp.asarray(rule, half.dtype).reshape(-1, *[1] * half.ndim)
+        for rule in np.polynomial.legendre.leggauss(_RULES[half.dtype.itemsize])
+    )
+    nodes = half * (1 + places)
+    height = jnp.exp(-(start**2) * (1 + nodes**2) / 2) / (1 + nodes**2)
+    integral = half * jnp.sum(weights * height, axis=0) / (2 * jnp.pi)
     tail_h, tail_other = ndtr(-jnp.abs(h)), ndtr(-other)
     # [Phi(h) + Phi(k)]/2 - Phi(h) Phi(k) by the upper tails, so that it does not cancel
     mirror = (tail_h + tail_other) / 2 - tail_h * tail_other - integral
