@@ -40,7 +40,8 @@ def agreement(projected: Projected) -> jax.Array:
     once with all signs turned: 1 - 2 T(a, (b - r a)/(a R)) - 2 T(b, (a - r b)/(b R)), less 1 where a and b have
     opposite signs. Source: Owen 1956, Ann. Math. Statist. 27.
     """
-    a, b, cosine, sine = projected
+    a, b = projected.rule, projected.bayes
+    cosine, sine = projected.cosine[None], projected.sine[None]
     both = (
         jnp.where(a * b < 0, 0.0, 1.0)
         - 2 * _owen(a, b - cosine * a, sine)
@@ -70,8 +71,8 @@ def _owen(h, rise, sine):
         jnp.asarray(rule, half.dtype).reshape(-1, *[1] * half.ndim)
         for rule in np.polynomial.legendre.leggauss(_RULES[half.dtype.itemsize])
     )
-    nodes = half * (1 + places)
-    height = jnp.exp(-(start**2) * (1 + nodes**2) / 2) / (1 + nodes**2)
+    nodes = half[None] * (1 + places)
+    height = jnp.exp(-(start[None] ** 2) * (1 + nodes**2) / 2) / (1 + nodes**2)
     integral = half * jnp.sum(weights * height, axis=0) / (2 * jnp.pi)
     tail_h, tail_other = ndtr(-jnp.abs(h)), ndtr(-other)
     # [Phi(h) + Phi(k)]/2 - Phi(h) Phi(k) by the upper tails, so that it does not cancel
