@@ -107,7 +107,7 @@ def program(signature, members, parts, cells, rounds, record_model, room) -> Pro
     ]
     rows = np.maximum(schedule, room or 0) * task.rows_per_sample
     capacity, limit, most_real = None, 0, None
-    if workflow.needs_rows:
+    if workflow.needs_rows and law is None:
         capacity, limit = int(rows.sum()), workflow.limit(rows)
     elif task.needs_rows:
         capacity = int(rows.max() if workflow.fits_alone else rows.sum())
@@ -244,8 +244,7 @@ def _by_law(program) -> str:
     """A hint at the other engine, where a law is known."""
     static = program.loop_static
     task, verifier, workflow = static.treedef.unflatten(program.leaves)
-    least, most = int(program.schedule.min()), int(program.schedule.max())
-    law, _ = laws.find(task, verifier, workflow, static.sampling, least, most)
+    law, _ = laws.find(task, verifier, workflow, static.sampling, program.schedule)
     return "" if static.law is not None or law is None else "; engine='law' draws no rows"
 
 

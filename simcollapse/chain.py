@@ -136,7 +136,9 @@ class Workflow(Protocol):
     as `buffers.Seen`.
     With fresh real rows: `real_rows(count)`, how many of a round's rows are real; `parts(counts)`, the same for all
     rounds, (real, generated); `row_weights(real, generated)`, of each kind, or None.
-    Optional: `source(task, model)`, the model that generates in place of the fitted one; `rejected_weight`, with which
+    Optional: `alike`, true where every row of the pool is as likely to be chosen, and `number(wanted)`, how many are: so
+    much a law needs to know;
+    `source(task, model)`, the model that generates in place of the fitted one; `rejected_weight`, with which
     rejected rows enter the pool; `check_task(task)`.
     """
 
@@ -147,7 +149,8 @@ class Workflow(Protocol):
 
 class Law(Protocol):
     """A round that is exact in law. Optional: `fit_alone(key, task, model, count)`, the model fitted to `count`
-    samples of `model` and nothing else, for workflows that keep no pool. `present` as in `keys.stored`.
+    samples of `model` and nothing else, for workflows that keep no pool; `thin(key, task, pool, number)`, the sums of so
+    many rows of a pool drawn without replacement, for workflows that choose alike. `present` as in `keys.stored`.
     `REAL_IS_A_ROUND_OF_TRUTH`: `add_real` draws what `add_round` does where the model is the truth, from the same key.
     """
 
@@ -284,8 +287,11 @@ def _refit(key, loop, state, count, k):
         pool, counts = _collect(key, loop, acting, pool, generated, count, k, worth)
     else:
         pool, counts = law.add_round(key_law, loop, acting, pool, generated, count > 0)
-    if workflow.needs_rows:
-        wanted = count * task.rows_per_sample
+    wanted = count * task.rows_per_sample
+    if workflow.needs_rows and law is not None:
+        number = jnp.where(k == 0, wanted, workflow.number(wanted))  # the first fit sees all real rows
+        seen = law.thin(keys.for_purpose(key, keys.COLLECT), task, pool, number)
+    elif workflow.needs_rows:
         seen = workflow.choose(keys.for_purpose(key, keys.COLLECT), pool, wanted, k, loop.limit)
         seen = seen if task.needs_rows else task.sums(seen.rows, seen.weight)
     else:
@@ -377,7 +383,7 @@ def _most_at_start(key, loop, pool):
 
 def keeps_no_pool(loop: Loop) -> bool:
     """Whether the law gives each fit at once, which needs a workflow whose fits see their own round alone."""
-    alone = loop.workflow.fits_alone and not hasattr(loop.workflow, "real_rows")
+    alone = loop.workflow.fits_alone and not (loop.workflow.keeps or hasattr(loop.workflow, "real_rows"))
     return hasattr(loop.law, "fit_alone") and alone
 
 

@@ -1,4 +1,4 @@
-"""Draws from the gamma, chi-square, binomial and Wishart laws, many at a time, by rejection.
+"""Draws from the gamma, chi-square, binomial, hypergeometric and Wishart laws, many at a time, by rejection.
 
 `jax.random.gamma` and `jax.random.binomial` run a loop with keys of its own for every number: about 1000 and 500 ns
 each on a CPU core. Here the whole array is proposed at once until the last entry is accepted.
@@ -15,6 +15,7 @@ from simcollapse.batching import chains_last
 LARGEST_COUNT = {4: 2**24, 8: 2**31}  # of a binomial by bytes of the float: counts up to here are exact
 
 _APART = 5  # steps of a multinomial from which on two loops are worth compiling
+_TABLED = 10  # factorials below this one's are looked up
 _SEARCHED = 10.0  # expected successes below which the inverse cdf is searched
 
 
@@ -72,26 +73,72 @@ def binomial(key: jax.Array, count: jax.Array, chance: jax.Array) -> jax.Array:
     return jnp.where(mirrored, count - successes, successes)
 
 
+def hypergeometric(key: jax.Array, good: jax.Array, bad: jax.Array, drawn: jax.Array) -> jax.Array:
+    """Good ones among `drawn` <= good + bad, drawn without replacement; whole numbers in float arrays, as the result.
+
+    Exact to rounding for good + bad up to LARGEST_COUNT. Below 10 expected ones the inverse cdf is searched; else a
+    ratio of uniforms. Source: Stadlober 1989, Ratio of uniforms as a convenient method for sampling from classical
+    discrete distributions (algorithm HRU); probabilities as those of two binomials over a third, by Loader 2000.
+    """
+    good, bad, drawn = jnp.broadcast_arrays(good, bad, drawn)
+    total = good + bad
+    rare, few = jnp.minimum(good, bad), jnp.minimum(drawn, total - drawn)
+    searched = rare * (few / jnp.maximum(total, 1.0)) < _SEARCHED
+    source = randoms.stream(key, total.shape)
+    found = jnp.where(
+        searched,
+        _search_hypergeometric(source, jnp.where(searched, rare, 0.0), total, few),
+        _reject_hypergeometric(
+            source,
+            *(jnp.where(searched, spare, x) for x, spare in ((rare, 100.0), (total, 400.0), (few, 100.0))),
+            searched,
+        ),
+    )
+    found = jnp.where(good > bad, few - found, found)
+    return jnp.where(drawn > total - drawn, good - found, found)
+
+
 def multinomial(key: jax.Array, count: jax.Array, chances: jax.Array) -> jax.Array:
     """Counts (M,) of `count` draws (a whole number in a float) of M outcomes with these probabilities.
 
     Halves are split into halves, by a binomial each, until single outcomes are left: log2(M) steps. Exact as
     `binomial` is; an outcome of probability zero is never drawn. `chances` need not sum to 1 to the last digit.
     """
-    outcomes = chances.shape[0]
+
+    def halve(key, number, left, right):
+        both = left + right
+        return binomial(key, number, jnp.clip(left / jnp.where(both > 0, both, 1.0), 0, 1))
+
+    return _halved(key, count, chances, halve)
+
+
+def multivariate_hypergeometric(key: jax.Array, count: jax.Array, there: jax.Array) -> jax.Array:
+    """Counts (M,) of `count` draws without replacement from `there` (M,) of each kind; whole numbers in floats.
+
+    As `multinomial`, with a hypergeometric draw for each half; `count` is at most the sum of `there`.
+    """
+
+    def halve(key, number, left, right):
+        return hypergeometric(key, left, right, number)
+
+    return _halved(key, count, there, halve)
+
+
+def _halved(key, count, mass, halve):
+    """`count` spread over the M places of `mass`; `halve(key, number, left, right)` gives the part of the left half."""
+    outcomes = mass.shape[0]
     depth = max(1, (outcomes - 1).bit_length())
-    mass = jnp.pad(chances, (0, 2**depth - outcomes))
-    counts = count.astype(chances.dtype).reshape(1)
-    early = (
-        depth - 2 if depth >= _APART else 0
-    )  # the last two steps have most nodes, and a width of their own
+    mass = jnp.pad(mass, (0, 2**depth - outcomes))
+    counts = count.astype(mass.dtype).reshape(1)
+    # the last two steps have most nodes, and a width of their own
+    early = depth - 2 if depth >= _APART else 0
     for begin, end in ((0, early), (early, depth)):
         if end > begin:
-            counts = _split(key, counts, mass, begin, end)
+            counts = _split(key, counts, mass, begin, end, halve)
     return counts[:outcomes]
 
 
-def _split(key, counts, mass, begin, end):
+def _split(key, counts, mass, begin, end, halve):
     """Counts of the 2^end nodes after step `end`, from those of the 2^begin ones before step `begin`."""
     width = 2 ** (end - 1)
     masses = []  # of the left and right half of each node, for every step, padded to the widest
@@ -101,9 +148,7 @@ def _split(key, counts, mass, begin, end):
 
     def split(left, step):
         level, halves = step
-        both = halves[:, 0] + halves[:, 1]
-        share = jnp.clip(halves[:, 0] / jnp.where(both > 0, both, 1.0), 0, 1)
-        taken = binomial(jax.random.fold_in(key, level), left[:width], share)
+        taken = halve(jax.random.fold_in(key, level), left[:width], halves[:, 0], halves[:, 1])
         return jnp.stack([taken, left[:width] - taken], axis=1).ravel(), None
 
     start = jnp.pad(counts, (0, 2 * width - counts.shape[0]))
@@ -162,6 +207,77 @@ def _reject(source, count, p, done):
     return jax.lax.while_loop(unfinished, propose, (jnp.int32(1), start))[1]
 
 
+@chains_last
+def _search_hypergeometric(source, rare, total, drawn):
+    """As `_search`, of the rare ones among `drawn`, both at most half of `total`."""
+    toss, _ = randoms.two_uniforms(source, jnp.int32(0))
+    others = total - rare
+    most = jnp.minimum(rare, drawn)
+
+    def unfinished(carry):
+        k, left, mass = carry
+        return jnp.any((left >= mass) & (k < most))
+
+    def advance(carry):
+        k, left, mass = carry
+        more = (left >= mass) & (k < most)
+        ahead = mass * (rare - k) * (drawn - k) / ((k + 1) * (others - drawn + k + 1))
+        return jnp.where(more, k + 1, k), jnp.where(more, left - mass, left), jnp.where(more, ahead, mass)
+
+    none = _none_drawn(rare, total, drawn)
+    return jax.lax.while_loop(unfinished, advance, (jnp.zeros_like(total), toss, none))[0]
+
+
+def _none_drawn(rare, total, drawn):
+    """P(none of the rare ones among `drawn`) = (total - rare)! (total - drawn)! / ((total - rare - drawn)! total!)."""
+    certain = (rare == 0) | (drawn == 0)
+    rare, total, drawn = (
+        jnp.where(certain, spare, x) for x, spare in ((rare, 1.0), (total, 4.0), (drawn, 1.0))
+    )
+    others, p = total - rare, drawn / total
+    kept = others - drawn
+    factorials = _exact_stirling(others) + _exact_stirling(total - drawn) - _exact_stirling(total)
+    deviances = rare * p + _deviance(rare, rare * (1 - p))
+    deviances = deviances + _deviance(drawn, others * p) + _deviance(kept, others * (1 - p))
+    return jnp.where(certain, 1.0, jnp.exp(factorials - _exact_stirling(kept) - deviances))
+
+
+@chains_last
+def _reject_hypergeometric(source, rare, total, drawn, done):
+    share = rare / total
+    mean = drawn * share
+    spread = jnp.sqrt((total - drawn) * mean * (1 - share) / (total - 1) + 0.5)
+    height = 2 * math.sqrt(2 / math.e) * spread + 3 - 2 * math.sqrt(3 / math.e)
+    mode = jnp.floor((drawn + 1) * ((rare + 1) / (total + 2)))
+    top = _log_mass_hypergeometric(mode, rare, total, drawn)
+
+    def unfinished(carry):
+        return jnp.any(carry[1] < 0)
+
+    def propose(carry):
+        number, value = carry
+        u, v = randoms.two_uniforms(source, number)
+        u = 1 - u  # in (0, 1]
+        k = jnp.floor(mean + 0.5 + height * (v - 0.5) / u)
+        inside = (k >= 0) & (k <= jnp.minimum(rare, drawn))
+        at = jnp.where(inside, k, mode)
+        accepted = inside & (2 * jnp.log(u) <= _log_mass_hypergeometric(at, rare, total, drawn) - top)
+        return number + 1, jnp.where((value < 0) & accepted, at, value)
+
+    start = jnp.where(done, 0.0, jnp.full_like(rare, -1.0))
+    return jax.lax.while_loop(unfinished, propose, (jnp.int32(1), start))[1]
+
+
+def _log_mass_hypergeometric(k, rare, total, drawn):
+    """log P(k rare ones among `drawn`), less a constant that depends on the three sizes alone.
+
+    P is a ratio of binomial probabilities, in which their p cancels: any will do, and drawn / total keeps digits.
+    """
+    p = drawn / jnp.maximum(total, 1.0)
+    p = jnp.where(drawn > 0, p, 0.5)
+    return _log_mass(k, rare, p) + _log_mass(drawn - k, total - rare, p)
+
+
 def _log_mass(k, count, p):
     """log P(k), less a constant that depends on the count alone."""
     rest = count - k
@@ -174,6 +290,13 @@ def _stirling(k):
     fraction = (53 / 210) / (positive + (195 / 371) / positive)
     fraction = (1 / 12) / (positive + (1 / 30) / (positive + fraction))
     return jnp.where(k > 0, 0.5 * jnp.log(2 * jnp.pi * positive) + fraction, 0.0)
+
+
+def _exact_stirling(k):
+    """The same, from a table for small k."""
+    exact = [math.lgamma(i + 1) - (i * math.log(i) - i if i else 0.0) for i in range(_TABLED)]
+    small = jnp.asarray(exact, k.dtype)[jnp.minimum(k, _TABLED - 1).astype(jnp.int32)]
+    return jnp.where(k < _TABLED, small, _stirling(k))
 
 
 def _deviance(k, mean):

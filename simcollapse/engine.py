@@ -359,7 +359,7 @@ def _undefined(cells) -> tuple[str, ...]:
 def _law(task, verifier, workflow, how, sizes, engine):
     if engine == "sample":
         return None
-    law, why = laws.find(task, verifier, workflow, how, int(sizes.min()), int(sizes.max()))
+    law, why = laws.find(task, verifier, workflow, how, sizes)
     if law is None and engine == "law":
         raise ValueError(
             f"engine='law' needs a known law, and there is none: {why}. Use engine='sample' or 'auto'"

@@ -28,6 +28,7 @@ def run(task, workflow="replace", engine="auto", *, n=N, rounds=ROUNDS, chains=4
         ("replace", "sample"),
         ("accumulate", "law"),
         pytest.param("accumulate", "sample", marks=pytest.mark.slow),
+        ("accumulate_subsample", "law"),
         ("accumulate_subsample", "sample"),
     ],
 )
@@ -45,20 +46,38 @@ def test_heterozygosity_and_survivors_are_exact(workflow, engine):
         assert_mean(result.survivors.values, alive, resolution=0.15)
 
 
-def test_engines_agree():
+@pytest.mark.parametrize("workflow", ["replace", "accumulate_subsample"])
+def test_engines_agree(workflow):
     law, sample = (
-        run(sc.discrete(P), "replace", engine, seed=i) for i, engine in enumerate(["law", "sample"])
+        run(sc.discrete(P), workflow, engine, seed=i) for i, engine in enumerate(["law", "sample"])
     )
+    np.testing.assert_array_equal(law.num_used, sample.num_used)
     for name in ("entropy", "total_variation", "squared_error", "survivors"):
         for k in (0, ROUNDS):
             # few values are possible: those that differ by rounding are one
             first, second = (np.round(result[name].values[:, k], 9) for result in (law, sample))
             assert_same_distribution(first, second, resolution=0.15)
-    other = run(sc.discrete(P), "replace", "law", n=N + 6)
+    other = run(sc.discrete(P), workflow, "law", n=N + 6)
     with pytest.raises(AssertionError, match="distribution functions differ"):  # the test can fail
         assert_same_distribution(
             other.total_variation.values[:, -1], sample.total_variation.values[:, -1], resolution=0.15
         )
+
+
+def test_subsamples_of_a_size_in_law():
+    """The first fit sees all real draws, later ones `size` of the pool; larger ones than the pool see all of it."""
+    few = run(sc.discrete(P), sc.accumulate_subsample(5), "law", chains=500)
+    assert (np.round(few.heterozygosity.values[:, 1:] * 25) % 1 == 0).all()
+    whole = run(sc.discrete(P), sc.accumulate_subsample(10**6), "law", chains=4000)
+    expected = theory.accumulate_heterozygosity_exact(probabilities=P, n_real=N, n_per_round=N, rounds=ROUNDS)
+    assert_mean(whole.heterozygosity.values, expected, resolution=0.04)
+    with pytest.raises(ValueError, match="AccumulateSubsample chooses among rows"):
+        run(sc.discrete(P), sc.accumulate_subsample(5, strategy="stratified"), "law", chains=2)
+    with pytest.raises(ValueError, match="sums do not tell what it may choose"):
+        sc.simulate(
+            sc.gaussian(1), "none", "accumulate_subsample", n_real=9, n_per_round=9, rounds=1, chains=2, seed=0,
+            engine="law",
+        )  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,20 @@ def _binomial(n, p, x64):
         return np.asarray(draw(keys(n + int(1e7 * p)))).ravel().astype(np.int64)
 
 
+def assert_drawn_from(law, drawn):
+    """Chi-squared over up to 60 bins, and nothing outside the support."""
+    low, high = law.ppf([1e-4, 1 - 1e-4]).astype(int)
+    edges = np.unique(np.linspace(low, high, min(high - low + 1, 60)).astype(int))
+    expected = COUNT * np.diff(np.concatenate([[0], law.cdf(edges), [1]]))
+    seen = np.histogram(drawn, np.concatenate([[-0.5], edges + 0.5, [np.inf]]))[0]
+    full = expected > 5
+    statistic = np.sum((seen - expected)[full] ** 2 / expected[full])
+    chance = stats.chi2.sf(statistic, full.sum() - 1) if full.sum() > 1 else 1.0
+    assert chance > FALSE_ALARM, f"unlikely: {chance:.1e}"
+    least, most = law.support()
+    assert drawn.min() >= least and drawn.max() <= most
+
+
 @pytest.mark.parametrize("x64", [False, True])
 @pytest.mark.parametrize(
     ("n", "p"),
@@ -43,17 +57,48 @@ def _binomial(n, p, x64):
     ],
 )
 def test_binomial(n, p, x64):
-    """Chi-squared over up to 60 bins; `jax.random.binomial` in single precision fails it from 10^6 trials on."""
+    """`jax.random.binomial` in single precision fails it from 10^6 trials on."""
     drawn = _binomial(n, p, x64)
-    p = p if x64 else float(np.float32(p))
-    low, high = stats.binom.ppf([1e-4, 1 - 1e-4], n, p).astype(int)
-    edges = np.unique(np.linspace(low, high, min(high - low + 1, 60)).astype(int))
-    expected = COUNT * np.diff(np.concatenate([[0], stats.binom.cdf(edges, n, p), [1]]))
-    seen = np.histogram(drawn, np.concatenate([[-0.5], edges + 0.5, [n + 0.5]]))[0]
-    full = expected > 5
-    statistic = np.sum((seen - expected)[full] ** 2 / expected[full])
-    assert stats.chi2.sf(statistic, full.sum() - 1) > FALSE_ALARM
-    assert drawn.min() >= 0 and drawn.max() <= n
+    assert_drawn_from(stats.binom(n, p if x64 else float(np.float32(p))), drawn)
+    with pytest.raises(AssertionError, match="unlikely"):  # the test can fail
+        assert_drawn_from(stats.binom(n, p), np.where(np.arange(COUNT) % 50 == 0, drawn // 2, drawn))
+
+
+@pytest.mark.parametrize("x64", [False, True])
+@pytest.mark.parametrize(
+    ("good", "bad", "drawn"),
+    [
+        (1, 1, 1),  # searched
+        (5, 7, 6),
+        (20, 22, 18),
+        (8, 100_000, 50_000),
+        (10, 0, 4),
+        (0, 10, 4),
+        (10, 10, 20),
+        (60, 50, 90),  # rejection, mirrored both ways
+        (30, 30, 30),
+        (100_000, 400_000, 20_000),
+        (7_000_000, 9_000_000, 100),
+    ],
+)
+def test_hypergeometric(good, bad, drawn, x64):
+    with jax.enable_x64(x64):
+        sizes = [jnp.full(1000, float(size)) for size in (good, bad, drawn)]
+        draw = jax.jit(jax.vmap(lambda key: draws.hypergeometric(key, *sizes)))
+        found = np.asarray(draw(keys(good + drawn))).ravel().astype(np.int64)
+    assert_drawn_from(stats.hypergeom(good + bad, good, drawn), found)
+
+
+def test_draws_without_replacement_take_no_more_than_there_is():
+    """All of a pool; and each kind's counts have the hypergeometric law."""
+    there = jnp.asarray([3.0, 0.0, 17.0, 30.0, 1.0])
+    all_of_it = draws.multivariate_hypergeometric(jax.random.key(0), jnp.asarray(51.0), there)
+    np.testing.assert_array_equal(all_of_it, there)
+    draw = jax.jit(jax.vmap(lambda key: draws.multivariate_hypergeometric(key, jnp.asarray(20.0), there)))
+    counts = np.asarray(draw(jax.random.split(jax.random.key(1), COUNT)))
+    assert (counts.sum(axis=1) == 20).all()
+    for kind, number in enumerate(there):
+        assert_drawn_from(stats.hypergeom(51, int(number), 20), counts[:, kind])
 
 
 def test_binomial_without_chance():

@@ -57,7 +57,7 @@ class GenerativeCase:
     @property
     def engines(self) -> tuple[str, ...]:
         """Exact in law where the engine has the law, and every row drawn."""
-        in_law = self.task != "kde" and self.workflow != "accumulate_subsample"
+        in_law = self.task != "kde" and (self.workflow != "accumulate_subsample" or self.task == "discrete")
         return ("law", "sample") if in_law else ("sample",)
 
     @property

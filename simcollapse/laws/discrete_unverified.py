@@ -1,10 +1,13 @@
-"""Exact in law: a round of an unverified discrete distribution without its draws, by multinomial counts."""
+"""Exact in law: a round of an unverified discrete distribution without its draws, by multinomial counts.
+
+Rows with one outcome are alike, so rows drawn from a pool without replacement are hypergeometric counts too.
+"""
 
 import jax.numpy as jnp
 
 from simcollapse import chain
 from simcollapse.checks import as_float
-from simcollapse.draws import LARGEST_COUNT, multinomial
+from simcollapse.draws import LARGEST_COUNT, multinomial, multivariate_hypergeometric
 from simcollapse.tasks.discrete import Discrete, Model, Sums
 from simcollapse.verifiers.none import NoVerifier
 
@@ -16,8 +19,14 @@ def why_not(task: Discrete, sampling: chain.Sampling, least: int, most: int) -> 
     """Why the law is not known for this task with rounds of `least` to `most` samples; None when it is."""
     exact = LARGEST_COUNT[as_float(0).dtype.itemsize]
     if most > exact:
-        return f"rounds of more than {exact} rows are not counted exactly in this float type, got {most}"
+        return f"more than {exact} rows are not counted exactly in this float type, got {most}"
     return None
+
+
+def thin(key, task: Discrete, pool: Sums, number) -> Sums:
+    """`number` draws of `pool` without replacement, or all of them if there are fewer. Source: classical."""
+    number = jnp.minimum(number.astype(float), jnp.sum(pool.count))
+    return Sums(multivariate_hypergeometric(key, number, pool.count))
 
 
 def fit_alone(key, task: Discrete, model: Model, count) -> Model:

@@ -30,13 +30,22 @@ class AccumulateSubsample:
     fits_alone = True
     needs_rows = True
 
+    @property
+    def alike(self) -> bool:
+        """Whether every row of the pool is as likely to be drawn as any other."""
+        return self.strategy == "uniform"
+
     def limit(self, rows: np.ndarray) -> int:
         """Most rows of a fit, for these rows of rounds 0..K."""
         return int(self.size or rows[1:].max(initial=1))
 
+    def number(self, wanted) -> jax.Array:
+        """Rows of the fit after a round that generated `wanted`, if the pool holds so many."""
+        return wanted if self.size is None else jnp.int32(self.size)
+
     def choose(self, key, pool: buffers.Pool, wanted, k, limit: int) -> buffers.Seen:
         """The rows that the fit of round k sees, of which `wanted` were generated in it."""
-        count = wanted if self.size is None else jnp.int32(self.size)
+        count = self.number(wanted)
         if self.strategy == "uniform":
             order = buffers.lots(key, pool, count, limit)
         else:

@@ -40,9 +40,10 @@ def simulate(
     """
     size, room = None, None  # the engine's own, the same for every n: one program
     places = next((most for most in ROOMS if n <= most), n)
-    if workflow == "accumulate_subsample" or task.needs_rows:
+    keeps_rows = workflow == "accumulate_subsample" and task.kind != "discrete"  # of which counts will do
+    if keeps_rows or task.needs_rows:
         room = places
-    if workflow == "accumulate_subsample":  # every row is kept
+    if keeps_rows:
         row_bytes = 8 * (task.dim + 4)
         size = int(np.clip(BUFFER_BYTES // (places * (rounds + 1) * row_bytes), 1, LARGEST_BLOCK))
     return sc.simulate(
