@@ -136,9 +136,8 @@ class Workflow(Protocol):
     as `buffers.Seen`.
     With fresh real rows: `real_rows(count)`, how many of a round's rows are real; `parts(counts)`, the same for all
     rounds, (real, generated); `row_weights(real, generated)`, of each kind, or None.
-    Optional: `alike`, true where every row of the pool is as likely to be chosen, and `number(wanted)`, how many are: so
-    much a law needs to know;
-    `source(task, model)`, the model that generates in place of the fitted one; `rejected_weight`, with which
+    Optional: `alike`, true where every row of the pool is as likely to be chosen, and `number(wanted)`, how many are,
+    for laws; `source(task, model)`, the model that generates in place of the fitted one; `rejected_weight`, with which
     rejected rows enter the pool; `check_task(task)`.
     """
 
@@ -149,8 +148,8 @@ class Workflow(Protocol):
 
 class Law(Protocol):
     """A round that is exact in law. Optional: `fit_alone(key, task, model, count)`, the model fitted to `count`
-    samples of `model` and nothing else, for workflows that keep no pool; `thin(key, task, pool, number)`, the sums of so
-    many rows of a pool drawn without replacement, for workflows that choose alike. `present` as in `keys.stored`.
+    samples of `model` and nothing else, for workflows that keep no pool; `thin(key, task, pool, number)`, the sums of
+    so many rows of a pool drawn without replacement, for workflows that choose alike. `present` as in `keys.stored`.
     `REAL_IS_A_ROUND_OF_TRUTH`: `add_real` draws what `add_round` does where the model is the truth, from the same key.
     """
 

@@ -320,9 +320,7 @@ def wishart_factor(key: jax.Array, freedom: jax.Array, dim: int, present: jax.Ar
     """
     key_diagonal, key_below = jax.random.split(key)
     # drawn in one dimension: with two short ones XLA's loops for CPU are four times slower
-    return bartlett(
-        key_diagonal, freedom, dim, randoms.normal(key_below, (bartlett_normals(dim),), present)
-    )
+    return bartlett(key_diagonal, freedom, dim, randoms.normal(key_below, (bartlett_normals(dim),), present))
 
 
 def bartlett_normals(dim: int) -> int:

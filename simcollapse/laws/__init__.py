@@ -31,8 +31,13 @@ def find(
     for law in _LAWS:
         if isinstance(task, law.TASK) and isinstance(verifier, law.VERIFIER):
             if workflow.needs_rows and not hasattr(law, "thin"):
-                return None, f"{type(workflow).__name__} chooses among rows, and sums do not tell what it may choose"
-            most = sizes.sum() if workflow.needs_rows else sizes.max()  # rows that a fit chooses from, or sees
+                return (
+                    None,
+                    f"{type(workflow).__name__} chooses among rows, and sums do not tell what it may choose",
+                )
+            most = (
+                sizes.sum() if workflow.needs_rows else sizes.max()
+            )  # rows that a fit chooses from, or sees
             reason = law.why_not(task, sampling, int(sizes.min()), int(most))
             return (None, reason) if reason else (law, "")
     reason = f"no law is known for {type(task).__name__} with {type(verifier).__name__}"

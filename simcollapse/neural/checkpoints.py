@@ -4,14 +4,18 @@ One folder a round, written by Orbax: under a temporary name first, renamed when
 there is whole. The last two are kept.
 """
 
+import contextlib
 import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
+
+from simcollapse.runs.directory import locked
 
 KEPT = 2  # rounds; the one before the last stays until the last is complete
 _ROUND = re.compile(r"round-(\d+)")
@@ -23,6 +27,21 @@ class Saved(NamedTuple):
     round: int
     state: Any  # nested dicts of NumPy arrays
     records: list[dict[str, Any]]  # of rounds 0..round
+
+
+@contextlib.contextmanager
+def alone(folder: Path | str | None) -> Iterator[None]:
+    """Hold the folder of a whole run, made if absent, against other processes; of None and "" nothing.
+
+    Raises:
+        Busy: another process holds it.
+    """
+    if not folder:
+        yield
+        return
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    with locked(Path(folder)):
+        yield
 
 
 def save(folder: Path, round: int, state: Any, records: list[dict[str, Any]], identity: str = "") -> None:

@@ -6,6 +6,7 @@ import simcollapse as sc
 from simcollapse import chain, keys
 from simcollapse.neural import checkpoints, loop, pools
 from simcollapse.neural.selection import Everything, threshold, top_share
+from simcollapse.runs.directory import Busy
 from tests.neural.toy import Near, Toy
 
 SCHEDULE = [40, 60, 80]
@@ -188,3 +189,15 @@ def test_pools_keep_the_round_that_made_a_row():
     np.testing.assert_array_equal(pool.born, [0, 0, 1, 1, 1])
     assert pools.count(pools.take(pool.rows, pool.born == 1)) == 3
     assert jax.tree.leaves(pool.rows)[0].shape == (5,)
+
+
+def test_a_folder_is_held_by_one_run(tmp_path):
+    """A second run is refused and names the first; the folder is free again when that ends."""
+    with checkpoints.alone(tmp_path / "run"):
+        with (
+            pytest.raises(Busy, match=r"run is being written by process \d+"),
+            checkpoints.alone(tmp_path / "run"),
+        ):
+            pass
+    with checkpoints.alone(tmp_path / "run"), checkpoints.alone(None):
+        pass

@@ -34,7 +34,7 @@ def runs(config: Config) -> xr.Dataset:
     of its beam, and of the best. verifier_phi, verifier_psi, verifier_p_star (verifier, chain): of verifiers without
     truth.
     """
-    with neural_settings():
+    with neural_settings(), checkpoints.alone(config.folder):
         return _Run(config).dataset()
 
 

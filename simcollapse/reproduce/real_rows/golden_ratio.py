@@ -40,7 +40,7 @@ class Config:
 SCALES = {
     "quick": Config(chains=1_500),
     "small": Config(chains=10_000),
-    "paper": Config(chains=40_000),
+    "paper": Config(chains=20_000),
 }
 
 

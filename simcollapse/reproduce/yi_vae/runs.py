@@ -32,7 +32,7 @@ def runs(config: Config) -> xr.Dataset:
     shown (arm, round, class, sample, y, x): images of chain 0 from fixed latents; shown_real, shown_reference: real
     ones, and those of a model trained on all real images.
     """
-    with neural_settings():
+    with neural_settings(), checkpoints.alone(config.folder):
         return _Run(config).dataset()
 
 
