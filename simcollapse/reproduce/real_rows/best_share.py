@@ -38,7 +38,7 @@ class Config:
 SCALES = {
     "quick": Config(chains=4_000, kde_chains=0, n_real=(20, 40, 80, 160)),
     "small": Config(chains=40_000, kde_chains=2_000),
-    "paper": Config(chains=200_000, kde_chains=10_000),
+    "paper": Config(chains=60_000, kde_chains=3_000),
 }
 
 

@@ -37,7 +37,7 @@ class Config:
 SCALES = {
     "quick": Config(chains=4_000, rounds=40),
     "small": Config(chains=5_000, rounds=100),
-    "paper": Config(chains=20_000, rounds=100),
+    "paper": Config(chains=10_000, rounds=100),
 }
 
 

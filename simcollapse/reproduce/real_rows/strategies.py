@@ -36,7 +36,7 @@ class Config:
 SCALES = {
     "quick": Config(chains=1_500, rounds=24),
     "small": Config(chains=4_000, rounds=100),
-    "paper": Config(chains=20_000, rounds=100),
+    "paper": Config(chains=8_000, rounds=100),
 }
 
 

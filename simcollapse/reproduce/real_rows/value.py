@@ -34,7 +34,7 @@ class Config:
 SCALES = {
     "quick": Config(chains=10_000),
     "small": Config(chains=30_000),
-    "paper": Config(chains=200_000, ratios=(0.0625, 0.125, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 4.0, 8.0, 16.0)),
+    "paper": Config(chains=50_000, ratios=(0.0625, 0.125, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 4.0, 8.0, 16.0)),
 }
 
 
