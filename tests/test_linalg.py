@@ -2,7 +2,15 @@ import jax
 import numpy as np
 import pytest
 
-from simcollapse.linalg import BLOCK, least_norm, nuclear_norm, rank_factor, solve_positive
+from simcollapse.linalg import (
+    BLOCK,
+    cholesky,
+    least_norm,
+    nuclear_norm,
+    rank_factor,
+    solve_lower,
+    solve_positive,
+)
 
 
 def _systems(dim, count=5):
@@ -68,3 +76,22 @@ def test_least_norm_solution_of_any_rank(dim, rank):
     np.testing.assert_allclose(
         least_norm(gram, right, start), inverse @ (right + gram @ start), rtol=1e-9, atol=1e-10
     )
+
+
+@pytest.mark.parametrize("dim", [1, 5, BLOCK, BLOCK + 1, 100])
+def test_cholesky_and_forward_substitution(dim):
+    """In one block and in several, against LAPACK; a zero pivot leaves a column of zeros."""
+    random = np.random.default_rng(dim)
+    rows = random.normal(size=(3 * dim, dim))
+    matrix = rows.T @ rows / dim
+    lower = jax.jit(cholesky)(matrix)
+    np.testing.assert_allclose(lower, np.linalg.cholesky(matrix), rtol=0, atol=1e-12)
+    right = random.normal(size=(dim, 3))
+    found = jax.jit(solve_lower)(lower, right)
+    np.testing.assert_allclose(found, np.linalg.solve(np.tril(lower), right), rtol=1e-10, atol=1e-12)
+
+    at = dim // 2
+    matrix[at] = matrix[:, at] = 0
+    lower = np.asarray(jax.jit(cholesky)(matrix))
+    np.testing.assert_allclose(lower @ lower.T, matrix, atol=1e-12)
+    assert (lower[:, at] == 0).all() and (np.delete(np.diagonal(lower), at) > 0).all()
