@@ -147,9 +147,10 @@ class Workflow(Protocol):
 
 
 class Law(Protocol):
-    """A round that is exact in law. Optional: `fit_alone(key, task, model, count)`, the model fitted to `count`
-    samples of `model` and nothing else, for workflows that keep no pool; `thin(key, task, pool, number)`, the sums of
-    so many rows of a pool drawn without replacement, for workflows that choose alike. `present` as in `keys.stored`.
+    """A round that is exact in law. Optional: `reduced(task)`, the task without what the law does not use;
+    `fit_alone(key, task, model, count)`, the model fitted to `count` samples of `model` and nothing else, for workflows
+    that keep no pool; `thin(key, task, pool, number)`, the sums of so many rows of a pool drawn without replacement,
+    for workflows that choose alike. `present` as in `keys.stored`.
     `REAL_IS_A_ROUND_OF_TRUTH`: `add_real` draws what `add_round` does where the model is the truth, from the same key.
     """
 

@@ -325,8 +325,10 @@ def _group(cells, sampling, rounds, engine, record_model, room) -> list[blocks.P
         for sizes in drawn:
             task.check_sizes(n_real, sizes[sizes > 0], False)
         schedule = np.concatenate([[n_real], counts])
-        leaves, treedef = jax.tree.flatten((task, verifier, workflow))
         law = _law(task, verifier, workflow, how, np.concatenate([schedule[:1], *drawn]), engine)
+        if hasattr(law, "reduced"):
+            task = law.reduced(task)
+        leaves, treedef = jax.tree.flatten((task, verifier, workflow))
         signature = (
             treedef,
             tuple((np.shape(x), str(x.dtype)) for x in leaves),

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 import simcollapse as sc
-from tests.helpers import assert_same_distribution
+from simcollapse import blocks
+from tests.helpers import assert_mean, assert_same_distribution
 
 DIM, ROUNDS, CHAINS = 3, 4, 6000
 RESOLUTION = 0.12  # largest gap between two distribution functions that may go unseen with 6000 chains
@@ -191,3 +192,16 @@ def test_no_law_for_a_subset_of_rows():
             seed=0,
             engine="law",
         )
+
+
+def test_fixed_designs_of_any_number_of_rows_share_a_program_in_law(monkeypatch):
+    made, compiled = [], blocks.compiled_block
+    monkeypatch.setattr(blocks, "compiled_block", lambda static: made.append(compiled(static)) or made[-1])
+    for n in (20, 33):
+        rows = np.random.default_rng(n).normal(size=(n, 3))
+        first = sc.simulate(
+            sc.linear_regression(3, design="fixed", rows=rows), "none", "replace", n_real=n, n_per_round=n, rounds=1,
+            chains=2000, seed=0, engine="law", block_size=500,
+        ).squared_error[:, 0]  # fmt: skip
+        assert_mean(first.values, np.trace(np.linalg.inv(rows.T @ rows)), resolution=0.1)
+    assert len(set(map(id, made))) == 1 and made[0]._cache_size() == 1

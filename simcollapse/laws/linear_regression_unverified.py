@@ -4,6 +4,8 @@ Least squares sees rows through sum x x', sum x e and sum e^2 alone, and when no
 law of these three is classical. So they are drawn directly: O(D^2) random numbers instead of O(n D).
 """
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 
@@ -27,6 +29,15 @@ def why_not(task: LinearRegression, sampling: chain.Sampling, least: int, most: 
     if task.least_norm and not isinstance(task.design, (Fixed, Orthogonal)) and least <= task.dim:
         return f"a least-norm fit to no more than {task.dim} fresh rows has no closed law, got {least}"
     return None
+
+
+def reduced(task: LinearRegression) -> LinearRegression:
+    """The task with one row of a fixed design, whose root is all that is used: any numbers of rows share a program."""
+    design = task.design
+    if not isinstance(design, Fixed):
+        return task
+    one = {name: getattr(design, name)[:1] for name in ("rows", "products", "norms")}
+    return dataclasses.replace(task, design=dataclasses.replace(design, **one))
 
 
 def fit_alone(key, task: LinearRegression, model: Model, count) -> Model:

@@ -65,12 +65,13 @@ def compute(config: Config) -> xr.Dataset:
     noise for isotropic x; error_theory (exact given the design, or the law of subsamples) and error_first_order.
     """
     coords = {"workflow": WORKFLOWS, "dim": config.dims, "n": config.sizes}
-    groups = [
-        [_cell(config, i, j, k)]
-        for j in range(len(config.dims))
-        for k in range(len(config.sizes))
-        for i in range(len(WORKFLOWS))
-    ]
+    sizes = range(len(config.sizes))
+    in_law = [i for i, workflow in enumerate(WORKFLOWS) if workflow != "accumulate_subsample"]
+    drawn = WORKFLOWS.index(
+        "accumulate_subsample"
+    )  # a program for each number of rows, where a law has one for all
+    groups = [[_cell(config, drawn, j, k)] for j in range(len(config.dims)) for k in sizes]
+    groups += [[_cell(config, i, j, k) for k in sizes] for j in range(len(config.dims)) for i in in_law]
     data = cells.collect(coords, groups, config.rounds)
     theory, first = np.full(data["error"].shape, np.nan), np.full(data["error"].shape, np.nan)
     spanned = np.zeros(theory.shape[:-1], dtype=np.int8)
