@@ -194,7 +194,7 @@ def written(config: Config) -> dict[str, Any]:
     sizes = [window for window in config.windows if window is not None]
     return out | {
         "hidden_activation": act,
-        "query_pre_attn_scalar": config.scale**-2,
+        "query_pre_attn_scalar": _whole(config.scale**-2),  # transformers 5 takes nothing but whole numbers
         "attn_logit_softcapping": config.attention_cap,
         "final_logit_softcapping": config.logit_cap,
         "sliding_window": sizes[0] if sizes else config.context,
@@ -203,6 +203,10 @@ def written(config: Config) -> dict[str, Any]:
 
 
 _NEEDED = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
+
+
+def _whole(value: float) -> float | int:
+    return round(value) if abs(value - round(value)) < 1e-9 * value else value
 
 
 def _family(json: Mapping[str, Any]) -> str:
