@@ -125,7 +125,7 @@ def statistic(counts, share):
 def test_draws_have_their_probabilities(kind, top_k, top_p):
     """Chi-squared with at most 6 degrees of freedom; 30 is exceeded with probability 4e-5 or less.
 
-    A temperature of 1.5 taken for 1.4 would be seen: the statistic grows with 20,000 draws by more than 60.
+    A temperature of 1.5 taken for 1.2 would be seen: it adds 75 or more to the statistic of 20,000 draws.
     """
     number = 20_000
     keys = jax.random.split(jax.random.key(11), number)
@@ -135,7 +135,7 @@ def test_draws_have_their_probabilities(kind, top_k, top_p):
     wanted = exact(1.5, top_k or len(LOGITS), top_p)
     assert counts[wanted == 0].sum() == 0
     assert statistic(counts, wanted) < 30
-    assert statistic(counts, exact(1.4, top_k or len(LOGITS), top_p)) > 30
+    assert statistic(counts, exact(1.2, top_k or len(LOGITS), top_p)) > 30
 
 
 def test_greedy_takes_the_first_of_the_best():
@@ -185,6 +185,10 @@ def test_bad_input():
         generation.generate(*model, [[4]], 4, choosing.choosing(1.0))
     with pytest.raises(ValueError, match="answers must be as many as prompts, got 0 and 1"):
         scoring.score(*model, [[4]], [])
-    for bad, words in (({"temperature": -1.0}, "temperature"), ({"top_p": 0.0}, "top_p"), ({"top_k": 0}, "top_k")):
+    for bad, words in (
+        ({"temperature": -1.0}, "temperature"),
+        ({"top_p": 0.0}, "top_p"),
+        ({"top_k": 0}, "top_k"),
+    ):
         with pytest.raises(ValueError, match=words):
             choosing.choosing(**bad)

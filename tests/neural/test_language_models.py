@@ -163,7 +163,9 @@ def test_scalings_of_the_frequencies():
 @pytest.mark.parametrize("name", NAMES)
 def test_a_config_is_read_as_it_was_written(name):
     made = loaded(name).config
-    assert read(json.loads(json.dumps(written(made)))) == dataclasses.replace(made, scale=read(written(made)).scale)
+    assert read(json.loads(json.dumps(written(made)))) == dataclasses.replace(
+        made, scale=read(written(made)).scale
+    )
     np.testing.assert_allclose(read(written(made)).scale, made.scale, rtol=1e-15)
 
 
@@ -198,12 +200,18 @@ def test_configs_of_earlier_versions_are_read():
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"architectures": ["MistralForCausalLM"]}, "one of LlamaForCausalLM, Gemma2ForCausalLM, got 'Mistral"),
+        (
+            {"architectures": ["MistralForCausalLM"]},
+            "one of LlamaForCausalLM, Gemma2ForCausalLM, got 'Mistral",
+        ),
         ({"architectures": None, "model_type": "gpt2"}, "architecture must be one of .* got 'gpt2'"),
         ({"attention_bias": True}, "attention_bias must be false"),
         ({"hidden_act": "relu"}, "activation of llama must be 'silu', got 'relu'"),
         ({"rope_scaling": {"rope_type": "yarn", "factor": 2}}, "rope_type must be one of .* got 'yarn'"),
-        ({"rope_scaling": {"rope_type": "llama3", "factor": 2}}, "must have low_freq_factor, high_freq_factor"),
+        (
+            {"rope_scaling": {"rope_type": "llama3", "factor": 2}},
+            "must have low_freq_factor, high_freq_factor",
+        ),
         ({"num_key_value_heads": 3}, "kv_heads must divide heads, got 3 and 4"),
         ({"bos_token_id": 40}, "start and stops must be <= 39, got 40"),
     ],
@@ -215,7 +223,7 @@ def test_configs_that_are_not_supported(change, words):
 
 def test_bad_sizes():
     sizes = {"vocabulary": 40, "width": 16, "layers": 2, "heads": 4, "hidden": 24}
-    with pytest.raises(ValueError, match="config.json must have vocab_size"):
+    with pytest.raises(ValueError, match=r"config\.json must have vocab_size"):
         read({"architectures": ["LlamaForCausalLM"]})
     with pytest.raises(ValueError, match="head must be even"):
         config(**sizes, head=5)

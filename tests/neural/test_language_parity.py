@@ -13,7 +13,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("default")]
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")
     pytest.importorskip("torch", reason="needs the extra `parity` (torch, transformers)")
-    transformers = pytest.importorskip("transformers", reason="needs the extra `parity` (torch, transformers)")
+    transformers = pytest.importorskip(
+        "transformers", reason="needs the extra `parity` (torch, transformers)"
+    )
 
 TOLERANCE = 1e-4
 PADDED = np.arange(24) >= np.array([0, 9])[:, None]

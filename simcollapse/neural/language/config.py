@@ -123,10 +123,14 @@ def read(json: Mapping[str, Any], precision: str = "float32") -> Config:
         raise ValueError(f"config.json must have {', '.join(missing)}")
     for name in ("attention_bias", "mlp_bias"):
         if json.get(name):
-            raise ValueError(f"config.json: {name} must be false (biases are not supported), got {json[name]!r}")
+            raise ValueError(
+                f"config.json: {name} must be false (biases are not supported), got {json[name]!r}"
+            )
     act = json.get("hidden_activation") or json.get("hidden_act") or ACTIVATIONS[family]
     if act != ACTIVATIONS[family]:
-        raise ValueError(f"config.json: the activation of {family} must be {ACTIVATIONS[family]!r}, got {act!r}")
+        raise ValueError(
+            f"config.json: the activation of {family} must be {ACTIVATIONS[family]!r}, got {act!r}"
+        )
     own = {}
     if family == "gemma2":
         own = {
@@ -210,7 +214,9 @@ def _whole(value: float) -> float | int:
 
 
 def _family(json: Mapping[str, Any]) -> str:
-    named = json.get("architectures") or [ARCHITECTURES.get(json.get("model_type", ""), json.get("model_type"))]
+    named = json.get("architectures") or [
+        ARCHITECTURES.get(json.get("model_type", ""), json.get("model_type"))
+    ]
     for family, architecture in ARCHITECTURES.items():
         if named[0] == architecture:
             return family

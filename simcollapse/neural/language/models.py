@@ -76,9 +76,7 @@ class Decoder(nnx.Module):
         self.config = config
         dtype = jnp.dtype(config.precision)
         spread = nnx.initializers.normal(SPREAD)
-        self.words = nnx.Embed(
-            config.vocabulary, config.width, dtype=dtype, embedding_init=spread, rngs=rngs
-        )
+        self.words = nnx.Embed(config.vocabulary, config.width, dtype=dtype, embedding_init=spread, rngs=rngs)
         self.layers = nnx.List([Layer(config, window, rngs=rngs) for window in config.windows])
         gemma = config.family == "gemma2"
         self.norm = RmsNorm(config.width, epsilon=config.epsilon, offset=float(gemma), dtype=dtype)

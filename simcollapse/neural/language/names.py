@@ -109,7 +109,9 @@ def _check_names(source: str, wanted: Mapping[str, Any], given: Mapping[str, Any
     extra = [name for name in given if name not in wanted]
     told = [f"{what} {_listed(names)}" for what, names in (("lacks", missing), ("also has", extra)) if names]
     if told:
-        raise ValueError(f"{source} must hold the {len(wanted)} tensors of its config; it {' and '.join(told)}")
+        raise ValueError(
+            f"{source} must hold the {len(wanted)} tensors of its config; it {' and '.join(told)}"
+        )
 
 
 def _listed(names: list[str]) -> str:

@@ -78,4 +78,6 @@ def check_texts(name: str, texts: Sequence[Sequence[int]], vocabulary: int, leas
         if len(text) < least:
             raise ValueError(f"{name} must have at least {least} token each, number {i} has {len(text)}")
         if len(text) and not (0 <= min(text) and max(text) < vocabulary):
-            raise ValueError(f"{name} must hold tokens from 0 to {vocabulary - 1}, number {i} has {max(text)}")
+            raise ValueError(
+                f"{name} must hold tokens from 0 to {vocabulary - 1}, number {i} has {max(text)}"
+            )

@@ -57,7 +57,7 @@ def _read_file(path: Path) -> dict[str, np.ndarray]:
     try:
         with safe_open(path, framework="numpy") as file:
             # A copy each: what the file maps is gone when it is closed.
-            return {name: np.array(file.get_tensor(name), np.float32) for name in file.keys()}  # noqa: SIM118
+            return {name: np.array(file.get_tensor(name), np.float32) for name in file.keys()}
     except SafetensorError as error:
         raise ValueError(f"{path} is no safetensors file, or is cut short: {error}") from None
 

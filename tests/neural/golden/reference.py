@@ -33,7 +33,12 @@ LLAMA3 = {
 }
 MODELS = {
     "llama": {"architecture": "Llama", "tie_word_embeddings": False},
-    "llama3": {"architecture": "Llama", "tie_word_embeddings": True, "head_dim": 12, "rope_parameters": LLAMA3},
+    "llama3": {
+        "architecture": "Llama",
+        "tie_word_embeddings": True,
+        "head_dim": 12,
+        "rope_parameters": LLAMA3,
+    },
     "gemma2": {
         "architecture": "Gemma2",
         "head_dim": 8,
