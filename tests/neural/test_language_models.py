@@ -63,7 +63,7 @@ def test_a_window_of_another_size_or_layer_is_seen():
         assert np.abs(logits(other, made.params) - LOGITS["gemma2"]).max() > 1e-3
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ["llama", "gemma2"])
 def test_padding_on_the_left_changes_nothing(name):
     """Any tokens as padding: they are not seen."""
     made = loaded(name)
@@ -75,7 +75,7 @@ def test_padding_on_the_left_changes_nothing(name):
     np.testing.assert_allclose(got[1, 7:], LOGITS[name][1], atol=rounding)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", ["llama", "gemma2"])
 def test_cache_equals_no_cache(name):
     """A first piece of several tokens, then one token after the other, with padding on the left."""
     made = loaded(name)
@@ -108,6 +108,7 @@ def test_later_tokens_change_nothing():
     assert np.abs(got[:, 10:] - LOGITS["gemma2"][:, 10:]).max(axis=(0, 2)).min() > 1e-3
 
 
+@pytest.mark.slow
 def test_half_precision_is_near_and_keeps_its_parameters():
     made = loaded("llama")
     half = dataclasses.replace(made.config, precision="bfloat16")

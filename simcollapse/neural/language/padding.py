@@ -69,7 +69,7 @@ def fit_prompts(prompts: Sequence[Sequence[int]], most: int, too_long: str = "er
             f"{int(np.argmax(longer))}): drop or truncate them with too_long='drop' or 'truncate'"
         )
     kept = np.flatnonzero(~longer) if too_long == "drop" else np.arange(len(prompts))
-    return Fitted([list(prompts[i])[-most:] for i in kept], kept, int(longer.sum()))
+    return Fitted([list(prompts[i])[-most:] for i in kept.tolist()], kept, int(longer.sum()))
 
 
 def check_texts(name: str, texts: Sequence[Sequence[int]], vocabulary: int, least: int) -> None:
