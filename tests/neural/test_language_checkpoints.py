@@ -102,6 +102,17 @@ def test_files_that_are_missing_or_broken(folder, tmp_path):
         checkpoints.load(folder)
 
 
+def test_a_hub_name_without_a_network_says_what_to_copy(monkeypatch, tmp_path):
+    def unreachable(name, allow_patterns):
+        raise ConnectionError("no route")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", unreachable)
+    with pytest.raises(OSError, match=r"ConnectionError.*copy config\.json.* of owner/model .* into a folder"):
+        checkpoints.load("owner/model")
+    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda name, allow_patterns: GOLDEN / "llama")
+    assert checkpoints.load("owner/model").config.family == "llama"
+
+
 def test_a_part_that_is_missing_is_named(tmp_path):
     parts = Path(shutil.copytree(GOLDEN / "llama", tmp_path / "parts"))
     (parts / "model-00002-of-00003.safetensors").unlink()
