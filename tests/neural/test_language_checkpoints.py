@@ -107,7 +107,9 @@ def test_a_hub_name_without_a_network_says_what_to_copy(monkeypatch, tmp_path):
         raise ConnectionError("no route")
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", unreachable)
-    with pytest.raises(OSError, match=r"ConnectionError.*copy config\.json.* of owner/model .* into a folder"):
+    with pytest.raises(
+        OSError, match=r"ConnectionError.*copy config\.json.* of owner/model .* into a folder"
+    ):
         checkpoints.load("owner/model")
     monkeypatch.setattr("huggingface_hub.snapshot_download", lambda name, allow_patterns: GOLDEN / "llama")
     assert checkpoints.load("owner/model").config.family == "llama"
