@@ -1,0 +1,78 @@
+"""Published checkpoints in and out: a folder or hub name in Hugging Face's layout, or a GGUF file."""
+
+import json
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from simcollapse.neural.language import config, gguf_files, names, safetensor_files, tokens
+from simcollapse.neural.language.config import Config
+from simcollapse.neural.language.tokens import Tokens
+
+Tree = Any
+FILES = ["config.json", "*.safetensors", "*.safetensors.index.json", "tokenizer.json"]
+
+
+class Checkpoint(NamedTuple):
+    """A model and how it reads text."""
+
+    config: Config
+    params: Tree  # see `models.init`
+    tokens: Tokens | None  # None: the folder has no tokenizer.json
+
+
+def load(path: str | Path, precision: str = "float32") -> Checkpoint:
+    """The model at `path`: a folder with `config.json` and safetensors, a GGUF file, or a name of the hub.
+
+    Beside a GGUF file a `tokenizer.json` in the same folder is used, else the tokenizer in its metadata.
+
+    Args:
+        path: where.
+        precision: of activations, "float32" or "bfloat16"; parameters are float32.
+
+    Raises:
+        FileNotFoundError: a file is missing.
+        ValueError: an unsupported architecture, tensors that do not fit it, or a tokenizer that does not.
+        OSError: a hub name that cannot be reached.
+    """
+    place = Path(path).expanduser()
+    if place.suffix == ".gguf":
+        if not place.is_file():
+            raise FileNotFoundError(f"no GGUF file at {place}")
+        made, tensors, facts = gguf_files.read_gguf(place, precision)
+        beside = place.with_name("tokenizer.json")
+        reader = tokens.from_file(beside) if beside.is_file() else tokens.from_gguf(facts)
+    else:
+        place = place if place.is_dir() else _fetched(str(path))
+        made = config.read(safetensor_files.read_json(place / "config.json"), precision)
+        tensors = safetensor_files.read_tensors(place)
+        beside = place / "tokenizer.json"
+        reader = tokens.from_file(beside) if beside.is_file() else None
+    if reader is not None:
+        reader.check_fits(made.vocabulary)
+    return Checkpoint(made, names.to_params(made, tensors, str(place)), reader)
+
+
+def save(folder: str | Path, checkpoint: Checkpoint) -> None:
+    """Write `config.json`, `model.safetensors` and `tokenizer.json`, which `load` and `transformers` read."""
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    words = json.dumps(config.written(checkpoint.config), indent=2) + "\n"
+    (folder / "config.json").write_text(words, encoding="utf-8")
+    safetensor_files.write_tensors(folder, names.from_params(checkpoint.config, checkpoint.params))
+    if checkpoint.tokens is not None:
+        checkpoint.tokens.save(folder / "tokenizer.json")
+
+
+def _fetched(name: str) -> Path:
+    """The folder of a hub name's files, fetched if they are not in the hub's cache."""
+    if name.count("/") != 1 or name.startswith((".", "/", "~")):
+        raise FileNotFoundError(f"no folder at {name}, and it is no hub name such as 'owner/model'")
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(name, allow_patterns=FILES))
+    except Exception as error:  # the hub's client raises many kinds
+        raise OSError(
+            f"no folder at {name}, and the hub did not give it ({type(error).__name__}). Without a network: copy "
+            f"{', '.join(FILES)} of {name} from a connected machine into a folder, and give that folder"
+        ) from error

@@ -1,0 +1,155 @@
+"""GGUF files: the config from their metadata, the tensors dequantised, under Hugging Face's names."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import gguf
+import numpy as np
+
+from simcollapse.checks import check_choice
+from simcollapse.neural.language.config import Config, config
+from simcollapse.neural.transformer.rotary import Rope, frequencies
+
+FAMILIES = ("llama", "gemma2")
+FACTORS = "rope_freqs.weight"
+
+_WHOLE = {"token_embd": "model.embed_tokens", "output_norm": "model.norm", "output": "lm_head"}
+_LAYER = {
+    "attn_q": "self_attn.q_proj",
+    "attn_k": "self_attn.k_proj",
+    "attn_v": "self_attn.v_proj",
+    "attn_output": "self_attn.o_proj",
+    "ffn_gate": "mlp.gate_proj",
+    "ffn_up": "mlp.up_proj",
+    "ffn_down": "mlp.down_proj",
+    "attn_norm": "input_layernorm",
+}
+_NORMS = {
+    "llama": {"ffn_norm": "post_attention_layernorm"},
+    "gemma2": {
+        "post_attention_norm": "post_attention_layernorm",
+        "ffn_norm": "pre_feedforward_layernorm",
+        "post_ffw_norm": "post_feedforward_layernorm",
+    },
+}
+
+
+def read_gguf(path: Path, precision: str = "float32") -> tuple[Config, dict[str, np.ndarray], dict[str, Any]]:
+    """Config, tensors by Hugging Face's names in single precision, and the file's metadata.
+
+    Raises:
+        ValueError: not a GGUF file, a family that is not supported, missing metadata, an unknown tensor or a scaling of
+            RoPE that is not that of Llama 3.
+    """
+    try:
+        reader = gguf.GGUFReader(path)
+    except (ValueError, IndexError, OverflowError) as error:
+        raise ValueError(f"{path} is no GGUF file, or is cut short: {error}") from None
+    facts = {name: field.contents() for name, field in reader.fields.items()}
+    raw = {tensor.name: tensor for tensor in reader.tensors}
+    made = _config(path, facts, raw, precision)
+    tensors = {}
+    for name, tensor in raw.items():
+        if name != FACTORS:
+            tensors[renamed(made.family, name)] = _restored(made, name, _dequantised(path, tensor))
+    return made, tensors, facts
+
+
+def _dequantised(path: Path, tensor: Any) -> np.ndarray:
+    try:
+        return np.asarray(gguf.dequantize(tensor.data, tensor.tensor_type), np.float32)
+    except NotImplementedError:
+        kind = tensor.tensor_type.name
+        raise ValueError(f"{path}: {tensor.name} is quantised as {kind}, which cannot be read") from None
+
+
+def _config(path: Path, facts: dict[str, Any], raw: dict[str, Any], precision: str) -> Config:
+    family = facts.get("general.architecture")
+    check_choice(f"general.architecture of {path}", family, FAMILIES)
+
+    def fact(name: str) -> Any:
+        if f"{family}.{name}" not in facts:
+            raise ValueError(f"{path} must say {family}.{name} in its metadata")
+        return facts[f"{family}.{name}"]
+
+    layers, heads, width = (
+        fact(name) for name in ("block_count", "attention.head_count", "embedding_length")
+    )
+    head = facts.get(f"{family}.attention.key_length", width // heads)
+    rope = Rope(facts.get(f"{family}.rope.freq_base", 10_000.0))
+    if FACTORS in raw:
+        rope = _llama3(path, rope.base, head, np.asarray(raw[FACTORS].data, float))
+    if "token_embd.weight" not in raw:
+        raise ValueError(f"{path} must hold the tensor token_embd.weight")
+    own: dict[str, Any] = {}
+    if family == "gemma2":
+        window = facts.get("gemma2.attention.sliding_window", 4096)
+        # 27B scales queries by its width a head, which its metadata do not say; 2B and 9B by 1 / sqrt(head).
+        scale = (width / heads) ** -0.5 if layers == 46 else head**-0.5
+        own = {
+            "scale": scale,
+            "attention_cap": facts.get("gemma2.attn_logit_softcapping", 50.0),
+            "logit_cap": facts.get("gemma2.final_logit_softcapping", 30.0),
+            "windows": tuple(None if i % 2 else window for i in range(layers)),
+        }
+    stop = facts.get("tokenizer.ggml.eos_token_id")
+    return config(
+        str(family),
+        vocabulary=raw["token_embd.weight"].data.shape[0],
+        width=width,
+        layers=layers,
+        heads=heads,
+        kv_heads=facts.get(f"{family}.attention.head_count_kv", heads),
+        head=head,
+        hidden=fact("feed_forward_length"),
+        context=fact("context_length"),
+        tied="output.weight" not in raw,
+        epsilon=fact("attention.layer_norm_rms_epsilon"),
+        rope=rope,
+        start=facts.get("tokenizer.ggml.bos_token_id"),
+        stops=() if stop is None else (stop,),
+        precision=precision,
+        **own,
+    )
+
+
+def renamed(family: str, name: str) -> str:
+    """Hugging Face's name of a tensor.
+
+    Raises:
+        ValueError: a tensor that the family has not.
+    """
+    stem, _, kind = name.rpartition(".")
+    layer = re.fullmatch(r"blk\.(\d+)\.(\w+)", stem)
+    known = _LAYER | _NORMS[family]
+    if kind == "weight" and stem in _WHOLE:
+        return f"{_WHOLE[stem]}.weight"
+    if kind == "weight" and layer and layer[2] in known:
+        return f"model.layers.{layer[1]}.{known[layer[2]]}.weight"
+    raise ValueError(f"the tensor {name!r} of a GGUF file is none of a {family} model's")
+
+
+def _restored(config: Config, name: str, value: np.ndarray) -> np.ndarray:
+    """As Hugging Face stores it: Llama's q and k not interleaved, Gemma's norms less the 1 that they are added to."""
+    if config.family == "gemma2":
+        return value - 1 if name.endswith("norm.weight") else value
+    heads = {"attn_q": config.heads, "attn_k": config.kv_heads}.get(name.split(".")[-2])
+    return value if heads is None else uninterleaved(value, heads)
+
+
+def uninterleaved(value: np.ndarray, heads: int) -> np.ndarray:
+    """Rows (heads H, …) whose numbers turn in pairs (2h, 2h + 1), ordered to turn in pairs (h, h + H/2)."""
+    pairs = value.reshape(heads, value.shape[0] // heads // 2, 2, *value.shape[1:])
+    return pairs.swapaxes(1, 2).reshape(value.shape)
+
+
+def _llama3(path: Path, base: float, head: int, factors: np.ndarray) -> Rope:
+    """The published scaling that divides frequencies by `factors`; a GGUF file keeps only these."""
+    rope = Rope(base, "llama3", float(factors.max()), 1.0, 4.0, 8192)
+    wanted = frequencies(Rope(base), head) / frequencies(rope, head)
+    if factors.shape != wanted.shape or not np.allclose(factors, wanted, rtol=1e-4):
+        raise ValueError(
+            f"{path}: {FACTORS} is not the scaling of Llama 3.1 and later (1 to 4 turns in 8192 tokens)"
+        )
+    return rope

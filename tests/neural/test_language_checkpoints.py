@@ -1,0 +1,252 @@
+import json
+import shutil
+from pathlib import Path
+
+import gguf
+import jax
+import ml_dtypes
+import numpy as np
+import pytest
+import tokenizers
+from safetensors.numpy import load_file, save_file
+
+from simcollapse.neural.language import checkpoints, gguf_files, names, safetensor_files, tokens
+from simcollapse.neural.transformer import rotary
+
+GOLDEN = Path(__file__).parent / "golden"
+
+
+def tensors_of(name):
+    return safetensor_files.read_tensors(GOLDEN / name)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A copy of the tiny Llama with a tied head, to damage."""
+    return Path(shutil.copytree(GOLDEN / "llama3", tmp_path / "model"))
+
+
+def change(folder, **tensors):
+    """Set tensors, or remove those that are None; dots of names are written __."""
+    path = folder / "model.safetensors"
+    now = load_file(path) | {name.replace("__", "."): x for name, x in tensors.items()}
+    save_file({name: x for name, x in now.items() if x is not None}, path)
+
+
+@pytest.mark.parametrize("name", ["llama", "llama3", "gemma2"])
+def test_what_is_saved_is_what_was_loaded(name, tmp_path):
+    made = checkpoints.load(GOLDEN / name)
+    checkpoints.save(tmp_path / "again", made)
+    again = checkpoints.load(tmp_path / "again")
+    for got, wanted in zip(jax.tree.leaves(again.params), jax.tree.leaves(made.params), strict=True):
+        np.testing.assert_array_equal(got, wanted)
+    written, original = load_file(tmp_path / "again" / "model.safetensors"), tensors_of(name)
+    assert written.keys() == original.keys()
+    for tensor, value in original.items():
+        np.testing.assert_array_equal(written[tensor], value)
+    assert names.parameters(made.config) == sum(x.size for x in original.values())
+
+
+def test_half_precision_files_become_single(folder):
+    small = {n: x.astype(ml_dtypes.bfloat16) for n, x in load_file(folder / "model.safetensors").items()}
+    save_file(small, folder / "model.safetensors")
+    got = checkpoints.load(folder).params["words"]["embedding"]
+    assert got.dtype == np.float32
+    np.testing.assert_array_equal(got, small["model.embed_tokens.weight"].astype(np.float32))
+
+
+def test_tensors_that_are_missing_or_too_many_are_named(folder):
+    change(folder, model__norm__weight=None, model__layers__1__self_attn__q_proj__weight=None)
+    change(folder, other=np.zeros(3, np.float32))
+    with pytest.raises(
+        ValueError, match=r"lacks model\.norm\.weight, model\.layers\.1.* and also has other$"
+    ):
+        checkpoints.load(folder)
+
+
+def test_tensors_of_another_shape_are_named(folder):
+    change(folder, model__norm__weight=np.ones(15, np.float32))
+    with pytest.raises(ValueError, match=r"norm\.scale \(15,\) in place of \(16,\)"):
+        checkpoints.load(folder)
+
+
+def test_a_head_beside_a_tied_embedding(folder):
+    """Some files hold it twice; where the two differ one of them would be lost."""
+    same = load_file(folder / "model.safetensors")["model.embed_tokens.weight"]
+    change(
+        folder, lm_head__weight=same, model__layers__0__self_attn__rotary_emb__inv_freq=np.ones(6, np.float32)
+    )
+    checkpoints.load(folder)
+    change(folder, lm_head__weight=same + 1)
+    with pytest.raises(ValueError, match=r"also has lm_head\.weight"):
+        checkpoints.load(folder)
+
+
+def test_files_that_are_missing_or_broken(folder, tmp_path):
+    with pytest.raises(FileNotFoundError, match="no hub name"):
+        checkpoints.load(tmp_path / "nowhere")
+    with pytest.raises(FileNotFoundError, match="no GGUF file"):
+        checkpoints.load(tmp_path / "nothing.gguf")
+    (tmp_path / "bad.gguf").write_bytes(b"GGUF" + bytes(3))
+    with pytest.raises(ValueError, match=r"bad\.gguf is no GGUF file"):
+        checkpoints.load(tmp_path / "bad.gguf")
+    whole = (folder / "model.safetensors").read_bytes()
+    (folder / "model.safetensors").write_bytes(whole[:-100])
+    with pytest.raises(ValueError, match="cut short"):
+        checkpoints.load(folder)
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(FileNotFoundError, match=r"no model\.safetensors and no .*pytorch_model\.bin must be"):
+        checkpoints.load(folder)
+    (folder / "config.json").write_text("{")
+    with pytest.raises(ValueError, match="must be JSON"):
+        checkpoints.load(folder)
+
+
+def test_a_hub_name_without_a_network_says_what_to_copy(monkeypatch, tmp_path):
+    def unreachable(name, allow_patterns):
+        raise ConnectionError("no route")
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", unreachable)
+    with pytest.raises(
+        OSError, match=r"ConnectionError.*copy config\.json.* of owner/model .* into a folder"
+    ):
+        checkpoints.load("owner/model")
+    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda name, allow_patterns: GOLDEN / "llama")
+    assert checkpoints.load("owner/model").config.family == "llama"
+
+
+def test_a_part_that_is_missing_is_named(tmp_path):
+    parts = Path(shutil.copytree(GOLDEN / "llama", tmp_path / "parts"))
+    (parts / "model-00002-of-00003.safetensors").unlink()
+    with pytest.raises(FileNotFoundError, match=r"no file model-00002-of-00003\.safetensors"):
+        checkpoints.load(parts)
+
+
+# --- GGUF ---
+
+
+def interleaved(value, heads):
+    """What the published converter does to Llama's q and k."""
+    return value.reshape(heads, 2, value.shape[0] // heads // 2, -1).swapaxes(1, 2).reshape(value.shape)
+
+
+def write_gguf(path, name, *, extra=(), lacks=()):
+    made, family = checkpoints.load(GOLDEN / name).config, "gemma2" if name == "gemma2" else "llama"
+    known = {v: k for k, v in (gguf_files._LAYER | gguf_files._NORMS[family]).items()}
+    whole = {v: k for k, v in gguf_files._WHOLE.items()}
+    writer = gguf.GGUFWriter(path, family)
+    writer.add_block_count(made.layers)
+    writer.add_context_length(made.context)
+    writer.add_embedding_length(made.width)
+    writer.add_feed_forward_length(made.hidden)
+    writer.add_head_count(made.heads)
+    writer.add_head_count_kv(made.kv_heads)
+    writer.add_key_length(made.head)
+    writer.add_rope_freq_base(made.rope.base)
+    writer.add_layer_norm_rms_eps(made.epsilon)
+    writer.add_bos_token_id(1)
+    writer.add_eos_token_id(2)
+    if family == "gemma2":
+        writer.add_sliding_window(5)
+        writer.add_attn_logit_softcapping(3.0)
+        writer.add_final_logit_softcapping(2.0)
+    vocabulary = [*"abcdefghijklmnopqrstuvwxyzĠ", "ab", "<|end|>"]
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("smollm")
+    writer.add_token_list(vocabulary)
+    writer.add_token_types([3 if word == "<|end|>" else 1 for word in vocabulary])
+    writer.add_token_merges(["a b"])
+    for tensor, value in tensors_of(name).items():
+        if tensor in lacks:
+            continue
+        stem = tensor.removesuffix(".weight")
+        if family == "llama" and stem.endswith(("q_proj", "k_proj")):
+            value = interleaved(value, made.heads if "q_proj" in stem else made.kv_heads)
+        if family == "gemma2" and stem.endswith("norm"):
+            value = value + 1
+        parts = stem.split(".", 3)
+        told = whole[stem] if stem in whole else f"blk.{parts[2]}.{known[parts[3]]}"
+        writer.add_tensor(f"{told}.weight", value)
+    for tensor, value in extra:
+        writer.add_tensor(tensor, value)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
+@pytest.mark.parametrize("name", ["llama", "gemma2"])
+def test_a_gguf_file_is_the_same_model(name, tmp_path):
+    """Its q and k are interleaved, and Gemma's norms hold 1 more."""
+    wanted = checkpoints.load(GOLDEN / name)
+    got = checkpoints.load(write_gguf(tmp_path / "model.gguf", name))
+    for a, b in zip(jax.tree.leaves(got.params), jax.tree.leaves(wanted.params), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-6)
+    assert got.config.windows == wanted.config.windows and got.config.tied == wanted.config.tied
+    assert got.config.rope == wanted.config.rope and got.config.stops == (2,)
+    assert got.tokens.decode(got.tokens.encode(["ab cab"])) == ["ab cab"]
+
+
+def test_interleaving_is_undone_only_where_it_was_done():
+    value = np.arange(24.0).reshape(24, 1)
+    np.testing.assert_array_equal(gguf_files.uninterleaved(interleaved(value, 2), 2), value)
+    assert not np.array_equal(interleaved(value, 2), value)
+
+
+def test_the_scaling_of_llama_3_is_found_in_its_factors(tmp_path):
+    rope = rotary.Rope(10_000.0, "llama3", 32.0)
+    factors = rotary.frequencies(rotary.Rope(10_000.0), 64) / rotary.frequencies(rope, 64)
+    assert gguf_files._llama3(tmp_path, 10_000.0, 64, factors.astype(np.float32).astype(float)) == rope
+    with pytest.raises(ValueError, match="is not the scaling of Llama 3"):
+        gguf_files._llama3(tmp_path, 10_000.0, 64, factors * 2)
+
+
+def test_gguf_files_that_do_not_fit(tmp_path):
+    strange = [("blk.0.attn_q.bias", np.zeros(16, np.float32))]
+    with pytest.raises(ValueError, match=r"'blk\.0\.attn_q\.bias' .* none of a llama model's"):
+        checkpoints.load(write_gguf(tmp_path / "a.gguf", "llama", extra=strange))
+    with pytest.raises(ValueError, match=r"lacks model\.norm\.weight"):
+        checkpoints.load(write_gguf(tmp_path / "b.gguf", "llama", lacks=["model.norm.weight"]))
+
+
+# --- tokenizers ---
+
+
+def test_tokens_of_a_gguf_file():
+    vocabulary = ["a", "b", "Ġ", "1", "2", "ab", "<|end|>", "Ċ"]
+    facts = {
+        "tokenizer.ggml.model": "gpt2",
+        "tokenizer.ggml.pre": "smollm",
+        "tokenizer.ggml.tokens": vocabulary,
+        "tokenizer.ggml.token_type": [1, 1, 1, 1, 1, 1, 3, 1],
+        "tokenizer.ggml.merges": ["a b"],
+    }
+    made = tokens.from_gguf(facts)
+    assert made.encode(["ab 12\n", "a<|end|>b", ""]) == [[5, 2, 3, 4, 7], [0, 6, 1], []]
+    assert made.decode([[5, 2, 3, 4, 7], [0, 6, 1]]) == ["ab 12\n", "ab"]  # special tokens are not shown
+    assert made.token("<|end|>") == 6 and made.token("none") is None
+    made.check_fits(8)
+    with pytest.raises(ValueError, match="vocabulary of 7 tokens, its largest token is 7"):
+        made.check_fits(7)
+    with pytest.raises(ValueError, match=r"'llama' .*put the model's tokenizer\.json beside the file"):
+        tokens.from_gguf({**facts, "tokenizer.ggml.model": "llama"})
+    with pytest.raises(TypeError, match="must be a list of texts"):
+        made.encode("ab")
+
+
+def test_a_tokenizer_travels_with_its_model(folder, tmp_path):
+    made = tokenizers.Tokenizer(tokenizers.models.WordLevel({"x": 0, "y": 39}, unk_token="x"))
+    made.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+    made.save(str(folder / "tokenizer.json"))
+    checkpoints.save(tmp_path / "again", checkpoints.load(folder))
+    assert checkpoints.load(tmp_path / "again").tokens.encode(["y x"]) == [[39, 0]]
+    large = tokenizers.Tokenizer(tokenizers.models.WordLevel({"x": 0, "y": 40}, unk_token="x"))
+    large.save(str(folder / "tokenizer.json"))
+    with pytest.raises(
+        ValueError, match="must fit the model's vocabulary of 40 tokens, its largest token is 40"
+    ):
+        checkpoints.load(folder)
+    (folder / "tokenizer.json").write_text(json.dumps({"no": 1}))
+    with pytest.raises(ValueError, match=r"is no tokenizer\.json"):
+        checkpoints.load(folder)
