@@ -326,7 +326,7 @@ def _group(cells, sampling, rounds, engine, record_model, room) -> list[blocks.P
             task.check_sizes(n_real, sizes[sizes > 0], False)
         schedule = np.concatenate([[n_real], counts])
         law = _law(task, verifier, workflow, how, np.concatenate([schedule[:1], *drawn]), engine)
-        if hasattr(law, "reduced"):
+        if law is not None and hasattr(law, "reduced"):
             task = law.reduced(task)
         leaves, treedef = jax.tree.flatten((task, verifier, workflow))
         signature = (
