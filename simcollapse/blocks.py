@@ -81,6 +81,11 @@ class Job(NamedTuple):
         return (np.minimum(self._places, self.end - 1) % self.chains).astype(np.uint32)
 
     @property
+    def num_valid(self) -> int:
+        """How many are not padding, which comes last."""
+        return min(self.size, self.end - self.begin)
+
+    @property
     def valid(self) -> np.ndarray:
         """False for padding."""
         return self._places < self.end

@@ -111,13 +111,18 @@ def rates(record: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     acceptance_rate = kept / generated, p = incorrect / generated, phi = P(kept | correct),
     psi = P(kept | incorrect), p_star = phi / (phi + psi). Source: [Feng24], Theorem 4.2 (v2).
     """
-    generated, correct = record["num_generated"].astype(float), record["num_correct"].astype(float)
-    kept, kept_correct = record["num_kept"].astype(float), record["num_kept_correct"].astype(float)
+    generated, correct = record["num_generated"], record["num_correct"]
+    kept, kept_correct = record["num_kept"], record["num_kept_correct"]
+    acceptance_rate = _ratio(kept, generated)
     known = correct >= 0
+    if not known.any():
+        return dict.fromkeys(RATES, np.full_like(acceptance_rate, np.nan)) | {
+            "acceptance_rate": acceptance_rate
+        }
     phi = _ratio(kept_correct, np.where(known, correct, 0))
     psi = _ratio(kept - kept_correct, np.where(known, generated - correct, 0))
     return {
-        "acceptance_rate": _ratio(kept, generated),
+        "acceptance_rate": acceptance_rate,
         "phi": phi,
         "psi": psi,
         "p": _ratio(generated - correct, np.where(known, generated, 0)),

@@ -3,7 +3,6 @@
 import functools
 import json
 import os
-import shutil
 import statistics
 import subprocess
 import sys
@@ -51,11 +50,11 @@ def experiment(engine: str) -> dict[str, Any]:
 def store(engine: str, folder: Path) -> dict[str, Any]:
     """Rates with the results in a run directory in `folder` and without, in turns, both compiled before."""
     given = experiment(engine)
-    out = folder / "run"
+    outs = [folder / f"{engine}-{i}" for i in range(REPEATS + 1)]
+    fresh = iter(outs)
 
     def on():
-        shutil.rmtree(out, ignore_errors=True)
-        runs.run(given, out, progress=False)
+        runs.run(given, next(fresh), progress=False)
 
     off = functools.partial(sc.sweep, **given, progress=False)
     begun = time.perf_counter()
@@ -64,10 +63,10 @@ def store(engine: str, folder: Path) -> dict[str, Any]:
         action.run()
     warm_s = time.perf_counter() - begun
     taken = timing.interleaved(actions, REPEATS)
-    size = sum(f.stat().st_size for f in out.rglob("*") if f.is_file())
+    size = sum(f.stat().st_size for f in outs[0].rglob("*") if f.is_file())
     return {
         "engine": engine,
-        "parts": runs.open_run(out).layout.num_parts,
+        "parts": runs.open_run(outs[0]).layout.num_parts,
         "bytes": size,
         "warm_up_s": warm_s,
         "share": float(np.median(taken["off"] / taken["on"])),

@@ -37,16 +37,17 @@ class Chains:
 
     def columns(self, done: Done) -> Columns:
         """Rows of a part out of its finished blocks and their records."""
-        made: dict[str, list[np.ndarray]] = {}
+        out: Columns = {}
+        begin = 0
         for job, record in done:
+            end = begin + job.num_valid
             mine = {"cell": job.cells.astype(_INT), "chain": job.chain_numbers.astype(_INT)} | record
             for name, values in mine.items():
-                made.setdefault(name, []).append(values[job.valid])
-        out = {}
-        for name, pieces in made.items():
-            values = np.concatenate(pieces)
-            padding = np.zeros((self.rows - len(values), *values.shape[1:]), values.dtype)
-            out[name] = np.concatenate([values, padding - 1 if name in ("cell", "chain") else padding])
+                if name not in out:
+                    padding = -1 if name in ("cell", "chain") else 0
+                    out[name] = np.full((self.rows, *values.shape[1:]), padding, values.dtype)
+                out[name][begin:end] = values[: job.num_valid]
+            begin = end
         return out
 
     def collect(self, columns: Columns, collector: Any) -> None:

@@ -70,11 +70,11 @@ def run(
             time.sleep(WAIT_S)  # should shard 0 die, JAX ends this process (`launch`)
         made = open_or_make(Path(out), plain, experiment, 1 if shard is None else shard[1], mix_settings)
         with directory.locked(made.folder, shard):
-            _go_on(made, experiment, shard, progress)
+            held = _go_on(made, experiment, shard, progress)
             if meet is not None:
                 meet()
             if leads and _whole(made, shard):
-                summary.write(made, experiment, check=check)
+                summary.write(made, experiment, held=held, check=check)
     return made
 
 
@@ -148,8 +148,8 @@ def _words(experiment: engine.Experiment) -> str:
 
 def _go_on(
     made: Run, experiment: engine.Experiment, shard: tuple[int, int] | None, progress: bool | None
-) -> None:
-    """Compute the parts that are neither done nor another shard's."""
+) -> dict[int, list[summary.Piece]]:
+    """Compute the parts that are neither done nor another shard's; what they add to the summary."""
     store = made.store()
     left = store.sweep_up() if shard is None else 0
     mine = [n for n in range(made.layout.num_parts) if shard is None or n % shard[1] == shard[0]]
@@ -162,8 +162,10 @@ def _go_on(
     told += f", {left} half-written files removed" if left else ""
     made.log(f"{told}; computing {len(parts)} on {len(experiment.devices)} device(s)")
     begun, finished = time.perf_counter(), 0
+    held, plan = {}, made.plan
     try:
-        for number in _computed(made, experiment, parts, progress):
+        for number, columns in _computed(made, experiment, parts, progress):
+            held[number] = summary.pieces(plan, columns)
             finished += 1
             made.log(f"part {number} done")
     except KeyboardInterrupt:
@@ -179,10 +181,11 @@ def _go_on(
     made.log(
         f"{finished} parts computed, {rate:,.0f} chain-rounds/s" if finished else "nothing was left to do"
     )
+    return held
 
 
-def _computed(made: Run, experiment: engine.Experiment, parts: list[int], progress) -> Iterator[int]:
-    """Compute and write `parts`; yield each once it is marked."""
+def _computed(made: Run, experiment: engine.Experiment, parts: list[int], progress) -> Iterator[tuple]:
+    """Compute and write `parts`; yield each and its columns once it is marked."""
     plan, record, store, cut = experiment.plan, made.record, made.store(), made.layout
     experiment = experiment._replace(block_sizes=list(cut.block_sizes))
     queue = {number: layout.jobs(experiment, cut, number) for number in parts}
@@ -196,8 +199,9 @@ def _computed(made: Run, experiment: engine.Experiment, parts: list[int], progre
                 values = results.flatten(info)
                 results.check_finite(values, plan, job.cells, job.chain_numbers, job.valid)
                 finished.append((job, values))
-            store.write(number, record.columns(finished))
-            yield number
+            columns = record.columns(finished)
+            store.write(number, columns)
+            yield number, columns
 
 
 @contextlib.contextmanager

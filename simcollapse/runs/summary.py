@@ -4,7 +4,7 @@ import io
 import json
 import math
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from rich.console import Console
@@ -23,19 +23,39 @@ _AUDIT = ("acceptance_rate", "p_star")
 Moments = dict[str, tuple[np.ndarray, np.ndarray]]
 
 
-def moments(run: Run) -> Moments:
-    """Mean over chains and its standard error, (cells, K + 1) each, of every recorded number, read part by part."""
-    cells, plan = len(run.plan.cells), run.plan
-    shape = (cells, plan.rounds + 1)
+class Piece(NamedTuple):
+    """What one part knows of one variable of some cells, by round."""
+
+    name: str
+    cells: Any  # positions in the grid
+    count: np.ndarray
+    mean: np.ndarray
+    square: np.ndarray  # sum of squares about the mean
+
+
+def pieces(plan: results.Plan, columns: records.Columns) -> list[Piece]:
+    """What a part adds to the moments of a run."""
+    return list((_of_streams if plan.record == "summary" else _of_chains)(columns, plan.rounds + 1))
+
+
+def moments(run: Run, held: dict[int, list[Piece]] | None = None) -> Moments:
+    """Mean over chains and its standard error, (cells, K + 1) each, of every recorded number.
+
+    Parts are merged in order. Those that this process computed itself may be `held`, which is emptied; the others are
+    read.
+    """
+    held = {} if held is None else held
+    plan, store = run.plan, run.store()
+    shape = (len(plan.cells), plan.rounds + 1)
     sums: dict[str, list[np.ndarray]] = {}
-    pieces = _of_streams if plan.record == "summary" else _of_chains
-    for columns in run.parts():
-        for name, touched, count, mean, square in pieces(columns, plan.rounds + 1):
+    for number in store.done():
+        mine = held.pop(number, None)
+        for name, touched, count, mean, square in pieces(plan, store.read(number)) if mine is None else mine:
             if name not in sums:
                 sums[name] = [np.zeros(shape) for _ in range(3)]
             before = [a[touched] for a in sums[name]]
-            for held, now in zip(sums[name], merged_moments(before, (count, mean, square)), strict=True):
-                held[touched] = now
+            for now, merged in zip(sums[name], merged_moments(before, (count, mean, square)), strict=True):
+                now[touched] = merged
     out = {}
     for name, (n, m, s) in sums.items():
         mean = np.where(n > 0, m, np.nan)
@@ -44,41 +64,64 @@ def moments(run: Run) -> Moments:
     return out
 
 
-def _of_chains(columns: records.Columns, width: int) -> Iterator[tuple]:
-    """Name, cells, and their counts, means and sums of squares by round, of a part that holds chains.
+def _of_chains(columns: records.Columns, width: int) -> Iterator[Piece]:
+    """Pieces of a part that holds chains. Numbers with more axes than rounds are left out.
 
-    Numbers with more axes than rounds are left out. Chains of a cell stand together.
+    Chains of a cell stand together, padding comes last.
     """
-    valid = columns["cell"] >= 0
-    cells, first, chains = np.unique(columns["cell"][valid], return_index=True, return_counts=True)
-    record = {k: v[valid] for k, v in columns.items() if k not in ("cell", "chain")}
+    rows = int(np.count_nonzero(columns["cell"] >= 0))
+    cells, first, chains = np.unique(columns["cell"][:rows], return_index=True, return_counts=True)
+    record = {name: values[:rows] for name, values in columns.items() if name not in ("cell", "chain")}
     record |= results.rates(record)
     for name, values in record.items():
-        if values.ndim != 2:
-            continue
-        rows = values.astype(float)
-        known = ~np.isnan(rows)
-        count = chains[:, None] * np.ones(width)
-        if not known.all():
-            count, rows = np.add.reduceat(known, first, dtype=float), np.where(known, rows, 0)
-        mean = np.add.reduceat(rows, first) / np.maximum(count, 1)
-        gaps = (rows - np.repeat(mean, chains, axis=0)) * known
-        yield name, cells, count, mean, np.add.reduceat(gaps**2, first)
+        if values.shape[1:] == (width,):
+            yield Piece(name, cells, *_grouped_moments(values, first, chains))
 
 
-def _of_streams(columns: records.Columns, width: int) -> Iterator[tuple]:
-    """The same of a part that holds streams, block by block."""
+def _grouped_moments(values: np.ndarray, first: np.ndarray, sizes: np.ndarray) -> tuple[np.ndarray, ...]:
+    """Count, mean and sum of squares about it of groups of rows, NaN left out, (groups, K + 1) each.
+
+    Group i is `sizes`[i] rows from `first`[i] on.
+    """
+    count = np.repeat(sizes.astype(float)[:, None], values.shape[1], axis=1)
+    if values[0, 0] == values[-1, -1] and np.all(values == values[0, 0]):  # as many counts are
+        return count, np.full_like(count, values[0, 0]), np.zeros_like(count)
+    rows = values.astype(float, copy=False)
+    known = ~np.isnan(rows)
+    if not known.any():
+        return np.zeros_like(count), np.zeros_like(count), np.zeros_like(count)
+    whole = known.all()
+    if not whole:
+        count, rows = np.add.reduceat(known, first, dtype=float), np.where(known, rows, 0)
+    mean = np.add.reduceat(rows, first) / np.maximum(count, 1)
+    gaps = rows - (mean if len(first) == 1 else np.repeat(mean, sizes, axis=0))
+    if not whole:
+        gaps *= known
+    return count, mean, np.add.reduceat(np.square(gaps, out=gaps), first)
+
+
+def _of_streams(columns: records.Columns, width: int) -> Iterator[Piece]:
+    """Pieces of a part that holds streams, block by block."""
     for row in np.flatnonzero(columns["cell"] >= 0).tolist():
         for block in records.blocks_of(columns, row):
             for name in records.names(columns):
                 moments = [columns[f"{name}.{field}"][row, block] for field in ("count", "mean", "square")]
                 if len(moments[0]) == width:
-                    yield name, columns["cell"][row], *moments
+                    yield Piece(name, columns["cell"][row], *moments)
 
 
-def write(run: Run, experiment: engine.Experiment, *, check: bool = False) -> dict[str, Any]:
-    """Write summary.txt and summary.json of a finished run, with z-scores against closed forms where asked."""
-    found = moments(run)
+def write(
+    run: Run,
+    experiment: engine.Experiment,
+    *,
+    held: dict[int, list[Piece]] | None = None,
+    check: bool = False,
+) -> dict[str, Any]:
+    """Write summary.txt and summary.json of a finished run, with z-scores against closed forms where asked.
+
+    `held` is as of `moments`.
+    """
+    found = moments(run, held)
     plain = summarise(run, found)
     words, told = text(plain), "summary written"
     if check:

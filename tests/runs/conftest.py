@@ -1,6 +1,7 @@
 """One tiny experiment, compiled once in this process and kept on disk for the processes that tests start."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -68,6 +69,11 @@ def environment(tmp_path_factory):
     }
 
 
+def _hear_interrupts():
+    """Where the tests run in the background, a shell has told their children to ignore Ctrl-C."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 @pytest.fixture
 def start(environment):
     """Starts `simcollapse` with some arguments; what still runs after the test is killed."""
@@ -81,6 +87,7 @@ def start(environment):
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            preexec_fn=_hear_interrupts,
         )
         started.append(process)
         return process

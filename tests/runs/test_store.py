@@ -32,7 +32,7 @@ def log(run):
 
 def chunk(run, name, part):
     """The file of a chunk."""
-    return next(p for p in (run.folder / ARRAYS / name / "c" / str(part)).rglob("*") if p.is_file())
+    return next((run.folder / ARRAYS / name).glob(f"c.{part}.*"))
 
 
 def test_a_run_holds_the_bits_of_sweep(whole, swept):
@@ -124,7 +124,7 @@ def test_a_torn_part_is_refused_when_read_and_computed_again(copy, whole, harm):
 
 
 def test_half_written_files_are_swept_up(copy, whole):
-    for place in (f"{ARRAYS}/alive/c", f"{ARRAYS}/alive/c/1", MARKS):
+    for place in (f"{ARRAYS}/alive", f"{ARRAYS}/cell", MARKS):
         (copy.folder / place / "3.99.partial").write_bytes(b"half")
     assert_same_files(again(copy), whole)
     assert "3 half-written files removed" in log(copy)
