@@ -28,7 +28,9 @@ def agree(case, outcome, result):
     """In round 0, the first retrained one and the last, in distribution."""
     for name in generative_loops.METRICS[case.task]:
         for k in (0, 1, -1):
-            assert_same_distribution(outcome[name][:, k], result[name].values[:, k], resolution=0.25)
+            # few values are possible where outcomes are counted: those that differ by rounding are one
+            first, second = (np.round(one[:, k], 9) for one in (outcome[name], result[name].values))
+            assert_same_distribution(first, second, resolution=0.25)
 
 
 @pytest.mark.parametrize("case", CASES)
