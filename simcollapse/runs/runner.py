@@ -165,8 +165,8 @@ def _go_on(
     held, plan = {}, made.plan
     try:
         for number, columns in _computed(made, experiment, parts, progress):
-            held[number] = summary.pieces(plan, columns)
             finished += 1
+            held[number] = summary.pieces(plan, columns)
             made.log(f"part {number} done")
     except KeyboardInterrupt:
         made.log(f"interrupted after {finished} parts")

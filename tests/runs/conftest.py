@@ -14,6 +14,11 @@ from simcollapse.runs import config as configs
 
 ROOT = Path(__file__).parents[2]
 
+if (
+    signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+):  # as of a job in the background, and so of what tests start
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
 TINY = """
 n_real = 30
 n_per_round = 30
@@ -69,11 +74,6 @@ def environment(tmp_path_factory):
     }
 
 
-def _hear_interrupts():
-    """Where the tests run in the background, a shell has told their children to ignore Ctrl-C."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
 @pytest.fixture
 def start(environment):
     """Starts `simcollapse` with some arguments; what still runs after the test is killed."""
@@ -87,7 +87,6 @@ def start(environment):
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            preexec_fn=_hear_interrupts,
         )
         started.append(process)
         return process
