@@ -218,7 +218,7 @@ class _Chunks:
                 f"ones of {values.shape}"
             )
         plain = np.ascontiguousarray(values, self._dtype.newbyteorder("<"))
-        data = _ZSTD.encode(plain) if _compressed(self._dtype) else memoryview(plain).cast("B")
+        data = _ZSTD.encode(plain) if _compressed(self._dtype) else plain.data.cast("B")
         write_atomically(self.path(number), data, sync=False)
         return _checksum(data)
 
