@@ -289,14 +289,15 @@ def test_shards_in_any_order_fill_the_same_store(tiny, tmp_path, whole):
     assert_same_results(run.load(), whole.load())
 
 
-def test_a_shard_does_not_sum_up_what_another_has_to_mend(tiny, tmp_path):
+def test_a_shard_does_not_sum_up_what_another_has_to_mend(tiny, tmp_path, capsys):
     out = tmp_path / "out"
     for i in (0, 1):
         run = runs.run(tiny, out, shard=(i, 2), progress=False)
     (out / "summary.txt").unlink()
     path = chunk(run, "alive", 1)
     path.write_bytes(path.read_bytes() + b"0")
-    runs.run(tiny, out, shard=(0, 2), progress=False)
+    assert main(["run", str(tiny), "--out", str(out), "--shard", "0/2"]) == 0
+    assert "12 of 12 parts are done" in capsys.readouterr().out
     assert not (out / "summary.txt").exists()
     assert "1 parts of other shards are torn" in log(run)
     runs.run(tiny, out, shard=(1, 2), progress=False)
