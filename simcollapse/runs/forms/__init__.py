@@ -20,7 +20,18 @@ KNOWN: dict[type, Family] = {
 }
 MOST_COSTLY = 64  # cells whose closed form takes a tenth of a second to a second
 
-__all__ = ["KNOWN", "MOST_COSTLY", "Cell", "Family", "Form", "Unknown", "cell_of", "forms_of", "is_costly"]
+__all__ = [
+    "KNOWN",
+    "MOST_COSTLY",
+    "Cell",
+    "Family",
+    "Form",
+    "Unknown",
+    "cell_of",
+    "forms_of",
+    "is_costly",
+    "nothing_known",
+]
 
 
 def cell_of(choices: dict[str, Any], counts: np.ndarray, chains: int) -> Cell:
