@@ -16,7 +16,7 @@ from simcollapse.runs.directory import Run
 
 MOST_LINES = 40  # cells in one picture
 _MARKERS, _DASHES = "os^DvPX", ("-", "--", "-.", ":")  # coprime in number, so 28 pairs
-_LINE = {"linewidth": 1.2, "markersize": 4}
+_LINE: dict[str, Any] = {"linewidth": 1.2, "markersize": 4}
 _LETTERS = 95  # of labels that stand beside each other below the axes
 
 
@@ -64,13 +64,16 @@ def _looks(over: Mapping[str, Any]) -> tuple[dict[tuple[int, ...], dict[str, Any
     paths = list(over)
     longest = max(range(len(paths)), key=lambda i: (len(labels[i]), paths[i] == "workflow"), default=0)
     colours = _colours(paths[longest], over[paths[longest]]) if paths else ["black"]
-    looks, lines = {}, {}
+    looks: dict[tuple[int, ...], dict[str, Any]] = {}
+    lines: dict[str, dict[str, Any]] = {}
     for place in np.ndindex(*map(len, labels)):
         rest = ", ".join(labels[i][place[i]] for i in range(len(paths)) if i != longest)
         number = len(lines)
         line = {"marker": _MARKERS[number % len(_MARKERS)], "linestyle": _DASHES[number % len(_DASHES)]}
         looks[place] = {"color": colours[place[longest] if place else 0]} | lines.setdefault(rest, line)
-    told = dict(zip(labels[longest], ({"color": c} for c in colours), strict=True)) if paths else {}
+    told: dict[str, dict[str, Any]] = {}
+    if paths:
+        told |= {label: {"color": colour} for label, colour in zip(labels[longest], colours, strict=True)}
     told |= {rest: {"color": "black"} | line for rest, line in lines.items() if rest}
     return looks, [Line2D([], [], label=label, **_LINE | look) for label, look in told.items()]
 
