@@ -22,6 +22,7 @@ GPU_BLOCK_SHARE = 0.1  # of the device's memory
 ROW_COPIES = 4  # of the rows of a draw that are alive at once: covariates, responses, masks, products
 LEAST_BLOCKS = 8  # a small experiment is still cut in so many, so that several devices have work
 LEAST_BLOCK = 16  # … but never finer than this
+MOST_ROWS = 2**31 - 1  # of a buffer: places are int32
 
 
 class Static(NamedTuple):
@@ -117,6 +118,11 @@ def program(signature, members, parts, cells, rounds, record_model, room) -> Pro
     elif task.needs_rows:
         capacity = int(rows.max() if workflow.fits_alone else rows.sum())
     if capacity is not None:
+        if capacity > MOST_ROWS:
+            raise MemoryError(
+                f"a buffer would need places for {capacity:,} rows, there can be {MOST_ROWS:,}; use fewer rows or "
+                "rounds, or a workflow without a row buffer"
+            )
         most_real = int(rows[0])
     ranked = int(rows[1:].max(initial=1)) if hasattr(verifier, "score") else 0
     static = Static(treedef, batched, how, law, capacity, limit, ranked, rounds, record_model, most_real)

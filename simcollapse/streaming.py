@@ -11,10 +11,48 @@ _GROWTH = (1 + QUANTILE_ERROR) / (1 - QUANTILE_ERROR)
 _BINS = int(np.ceil(np.log(_LARGEST / _SMALLEST) / np.log(_GROWTH)))
 BINS = 2 * _BINS + 3  # of one entry's histogram
 
-STREAM_BYTES = 8 * BINS
+STREAM_BYTES = 8 * BINS  # at most
+
+MOMENTS = ("count", "mean", "square")  # of a Stream
 
 
-FIELDS = ("count", "mean", "square", "histogram")  # of a Stream
+class Histogram:
+    """How many numbers fell into each bin, entry by entry; kept of the bins from `low` to before `high` only."""
+
+    def __init__(self, width: int):
+        self.low, self.counts = 0, np.zeros((width, 0), dtype=np.int64)
+
+    @property
+    def high(self) -> int:
+        """The bin after the last."""
+        return self.low + self.counts.shape[1]
+
+    def add(self, low: int, counts: np.ndarray) -> None:
+        """Add `counts`, shape (W, …), of the bins from `low` on."""
+        self._widen(low, low + counts.shape[1])
+        self.counts[:, low - self.low : low - self.low + counts.shape[1]] += counts
+
+    def count(self, entries: np.ndarray, bins: np.ndarray) -> None:
+        """Count one number more in each of these bins of these entries."""
+        if len(bins):
+            self._widen(bins.min(), bins.max() + 1)
+            np.add.at(self.counts, (entries, bins - self.low), 1)
+
+    def _widen(self, low: int, high: int) -> None:
+        if low == high or (self.low <= low and high <= self.high):
+            return
+        if self.counts.size:
+            low, high = min(low, self.low), max(high, self.high)
+        wider = np.zeros((len(self.counts), high - low), dtype=np.int64)
+        wider[:, self.low - low : self.high - low] = self.counts
+        self.low, self.counts = low, wider
+
+    def bins_of(self, ranks: list[np.ndarray]) -> list[np.ndarray]:
+        """The bin of each entry's number of each rank from below, from 0; anything where there is none."""
+        if not self.counts.size:
+            return [np.zeros(len(rank), dtype=np.int64) for rank in ranks]
+        below = np.cumsum(self.counts, axis=1)
+        return [self.low + (below > rank[:, None]).argmax(axis=1) for rank in ranks]
 
 
 class Stream:
@@ -22,7 +60,7 @@ class Stream:
 
     def __init__(self, width: int):
         self.count, self.mean, self.square = np.zeros(width), np.zeros(width), np.zeros(width)
-        self.histogram = np.zeros((width, BINS), dtype=np.int64)
+        self.histogram = Histogram(width)
 
     def add(self, rows: np.ndarray) -> None:
         """Add `rows`, shape (B, …) with W entries each."""
@@ -34,12 +72,12 @@ class Stream:
         square = (np.where(known, rows - mean, 0) ** 2).sum(axis=0)
         self._merge_moments(count, mean, square)
         column = np.broadcast_to(np.arange(rows.shape[1]), rows.shape)
-        np.add.at(self.histogram, (column[known], _bin(rows[known])), 1)
+        self.histogram.count(column[known], _bin(rows[known]))
 
     def merge(self, other: "Stream") -> None:
         """Add all that `other` has seen; the order of merging decides the last bits."""
         self._merge_moments(other.count, other.mean, other.square)
-        self.histogram += other.histogram
+        self.histogram.add(other.histogram.low, other.histogram.counts)
 
     def _merge_moments(self, *other: np.ndarray) -> None:
         mine = self.count, self.mean, self.square
@@ -51,12 +89,9 @@ class Stream:
         variance = np.where(enough, self.square / np.maximum(self.count - 1, 1), np.nan)
         mean = np.where(self.count > 0, self.mean, np.nan)
         std_error = np.sqrt(variance / np.maximum(self.count, 1))
-        below = np.cumsum(self.histogram, axis=1)
-        rows = []
-        for q in quantiles:
-            rank = np.floor(q * np.maximum(self.count - 1, 0))
-            place = (below > rank[:, None]).argmax(axis=1)
-            rows.append(np.where(self.count > 0, _value(place), np.nan))
+        ranks = [np.floor(q * np.maximum(self.count - 1, 0)) for q in quantiles]
+        places = self.histogram.bins_of(ranks)
+        rows = [np.where(self.count > 0, _value(place), np.nan) for place in places]
         return np.stack([mean, std_error, variance, *rows])
 
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from simcollapse.streaming import QUANTILE_ERROR, Stream
+from simcollapse.streaming import BINS, QUANTILE_ERROR, Histogram, Stream
 
 
 def _rows():
@@ -47,3 +47,27 @@ def test_merged_streams_know_what_one_stream_would():
         other.add(piece)
         merged.merge(other)
     np.testing.assert_allclose(merged.summary((0.1, 0.9)), whole.summary((0.1, 0.9)), rtol=1e-12)
+
+
+def test_a_histogram_counts_as_a_table_of_all_bins_does_and_keeps_few():
+    random, table = np.random.default_rng(1), np.zeros((3, BINS), dtype=int)
+    histogram = Histogram(3)
+    for middle in (1000, 1040, 980, 1010):
+        entries, bins = random.integers(3, size=50), middle + random.integers(20, size=50)
+        np.add.at(table, (entries, bins), 1)
+        if middle == 980:
+            other = Histogram(3)
+            other.count(entries, bins)
+            histogram.add(other.low, other.counts)
+            histogram.add(0, Histogram(3).counts)  # of nothing
+        else:
+            histogram.count(entries, bins)
+    np.testing.assert_array_equal(histogram.counts, table[:, histogram.low : histogram.high])
+    assert histogram.counts.sum() == table.sum() == 200
+    assert (histogram.low, histogram.high) == (
+        table.any(axis=0).argmax(),
+        np.flatnonzero(table.any(axis=0))[-1] + 1,
+    )
+    ranks = [np.full(3, r) for r in (0, 20, 40)]
+    for rank, places in zip(ranks, histogram.bins_of(ranks), strict=True):
+        np.testing.assert_array_equal(places, (table.cumsum(axis=1) > rank[:, None]).argmax(axis=1))

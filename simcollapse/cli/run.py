@@ -160,10 +160,11 @@ def _tell(made: Any) -> int:
     from simcollapse.runs import summary
 
     done, parts = len(made.done()), made.layout.num_parts
-    if done < parts:
-        print(f"{done} of {parts} parts are done in {made.folder}")
+    written = made.folder / summary.TEXT
+    if done < parts or not written.exists():  # another shard writes it, or has a torn part to mend first
+        print(f"{done} of {parts} parts are done in {made.folder}; the last shard writes the summary")
         return 0
-    print((made.folder / summary.TEXT).read_text(encoding="utf-8"), end="")
+    print(written.read_text(encoding="utf-8"), end="")
     print(f"results, log and summary are in {made.folder}")
     return 1 if summary.disagrees(made) else 0
 

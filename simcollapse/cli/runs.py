@@ -55,13 +55,13 @@ class Plot:
 
     def run(self) -> int:
         from simcollapse.cli.files import checked_ending
-        from simcollapse.runs import open_run, show, summary
+        from simcollapse.runs import open_run, picture, summary
 
         run = open_run(self.folder)
         metric = summary.metric_of(run, self.metric)
         png = checked_ending("png", self.png or self.folder / f"{metric}.png", (".png",))
         assert png is not None
-        show.plot(run, metric).savefig(png, dpi=140, metadata={"Software": None})
+        picture.plot(run, metric).savefig(png, dpi=140, metadata={"Software": None})
         print(f"drawn in {png}")
         return 0
 

@@ -90,12 +90,16 @@ def check(
     pending: list[_Pending] = []
     unknown: Counter[str] = Counter()
     alive = moments["alive"][0] if "alive" in moments else np.ones((len(cells), rounds + 1))
-    costly = _chosen([forms.is_costly(_choices(cell)) for cell in cells])
-    for number, cell in enumerate(cells):
-        if not costly[number]:
+    made = [
+        forms.cell_of(_choices(cell), schedule, chains)
+        for cell, schedule in zip(cells, schedules, strict=True)
+    ]
+    compared = _chosen([forms.is_costly(cell) for cell in made])
+    for number, cell in enumerate(made):
+        if not compared[number]:
             unknown[f"left out to save time: {forms.MOST_COSTLY} cells of this kind are compared"] += 1
             continue
-        found, reasons = forms.forms_of(_choices(cell), schedules[number], set(moments), chains)
+        found, reasons = forms.forms_of(cell, set(moments))
         unknown.update(reasons)
         for form in found:
             mean, error = (part[number] for part in moments[form.metric])
@@ -244,4 +248,9 @@ def print_report(report: Report, console: rich.console.Console) -> None:
         console.print(table)
     for reason, count in report.unknown.items():
         console.print(f"not compared, {count}: {reason}", markup=False, highlight=False)
-    console.print(f"against theory: {report.verdict}", markup=False, highlight=False)
+    words = f"against theory: {report.verdict}"
+    if report.rows:
+        words += (
+            f" (correct results disagree with a chance of at most {FALSE_ALARM:g}, all comparisons together)"
+        )
+    console.print(words, markup=False, highlight=False, soft_wrap=True)

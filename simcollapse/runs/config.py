@@ -168,7 +168,8 @@ def arguments(config: Config) -> dict[str, Any]:
             or isinstance(values, str)
             or not isinstance(values, Sequence | np.ndarray)
         ):
-            raise TypeError(f"over.{path} must be a list of values, got {values!r}")
+            above = " (a key of the config itself stands above [over])" if path in given else ""
+            raise TypeError(f"over.{path} must be a list of values, got {values!r}{above}")
         over[path] = [_swept(value, path) for value in values]
     given["over"] = over
     return given

@@ -14,6 +14,7 @@ import datetime
 import fcntl
 import hashlib
 import json
+import operator
 import os
 import platform
 import shutil
@@ -33,8 +34,9 @@ from simcollapse.runs import layout as layouts
 from simcollapse.runs import records
 from simcollapse.runs.store import ARRAYS, MARKS, Store, create, write_atomically
 
-FORMAT = 1
+FORMAT = 2  # raised with every change of what the files hold, names of chunks and checksums included
 META, CONFIG, LOG, LOCK = "run.json", "config.toml", "log.txt", "lock"
+HELD = ("created", "fingerprint", "config", "setting", "hardware", "layout", "attributes", "shapes", "plan")
 MAKING = "making"  # there while the directory is made: what else is there then is ours
 LOGS = "log"  # what the names of logs begin with; workers have logs of their own
 # Of a setting, what decides the bits of a result; the others are only told.
@@ -150,21 +152,27 @@ def open_run(folder: str | Path) -> Run:
 
     Raises:
         FileNotFoundError: no run there.
-        ValueError: damaged, or written by a newer version.
+        ValueError: damaged, or written in another format.
     """
     folder = Path(folder)
     try:
         meta = json.loads((folder / META).read_text(encoding="utf-8"))
-        number = meta["format"]
+        number = operator.index(meta["format"])
     except FileNotFoundError:
         raise FileNotFoundError(f"{folder} is not a run directory: it has no {META}") from None
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{folder / META} is damaged: {error}") from None
-    if number > FORMAT:
+    if number != FORMAT:
+        advice = (
+            "install a newer one" if number > FORMAT else "use that version for it, or name another directory"
+        )
         raise ValueError(
             f"{folder} was written by simcollapse {meta.get('setting', {}).get('simcollapse_version')} in format "
-            f"{number}; this version reads formats up to {FORMAT}: install a newer one"
+            f"{number}, this version reads and writes format {FORMAT}: {advice}"
         )
+    absent = [name for name in HELD if name not in meta]
+    if absent:
+        raise ValueError(f"{folder / META} is damaged: it lacks {absent[0]!r}")
     return Run(folder, meta)
 
 

@@ -59,7 +59,7 @@ def _table(run: Run, columns: records.Columns) -> pd.DataFrame:
     """One row for each chain and round of a part."""
     plan = run.plan
     valid = columns["cell"] >= 0
-    record = {k: v[valid] for k, v in columns.items() if k not in ("cell", "chain")}
+    record = {name: columns[name][valid] for name in run.meta["shapes"]}
     record |= results.rates(record)
     rounds = plan.rounds + 1
     cell = np.repeat(columns["cell"][valid], rounds)

@@ -67,19 +67,28 @@ def join(cluster: Cluster) -> tuple[int, int]:
 
     Raises:
         ConnectionError: the coordinator cannot be reached, or its port not be opened.
+        ValueError: the cluster is not described, and JAX finds none.
     """
     import jax
 
     _end_with_parent()
     if cluster.coordinator is not None:
         check_reachable(cluster)
-    jax.distributed.initialize(
-        coordinator_address=cluster.coordinator,
-        num_processes=cluster.count,
-        process_id=cluster.index,
-        heartbeat_timeout_seconds=cluster.heartbeat_s,
-        shutdown_timeout_seconds=WAIT_FOR_OTHERS_S,
-    )
+    try:
+        jax.distributed.initialize(
+            coordinator_address=cluster.coordinator,
+            num_processes=cluster.count,
+            process_id=cluster.index,
+            heartbeat_timeout_seconds=cluster.heartbeat_s,
+            shutdown_timeout_seconds=WAIT_FOR_OTHERS_S,
+        )
+    except ValueError as error:  # JAX reads its arguments before it connects
+        if cluster.coordinator is not None:
+            raise
+        raise ValueError(
+            f"JAX finds no cluster of SLURM, Open MPI or TPU here ({error}); describe it with --coordinator, "
+            "--process-count and --process-index"
+        ) from None
     return jax.process_index(), jax.process_count()
 
 

@@ -17,7 +17,6 @@ Columns = dict[str, np.ndarray]
 Variables = dict[str, tuple[tuple[int, ...], Any]]
 Done = list[tuple[blocks.Job, dict[str, np.ndarray]]]  # blocks and their records
 _INT = np.dtype(np.int32)
-_MOMENTS = streaming.FIELDS[:-1]
 _FILLED_BINS, _BIN_BYTES = 300, 3  # of a histogram compressed: numbers that spread over five decades
 
 
@@ -70,7 +69,7 @@ class Streams:
         made: Variables = {"cell": ((), _INT), "chains": ((), _INT)}
         made["frozen"] = ((3,), _INT)  # chain, round and reason of the first that froze, or -1
         for name, width in self._widths(shapes).items():
-            made |= {f"{name}.{field}": ((self._blocks, width), float) for field in _MOMENTS}
+            made |= {f"{name}.{field}": ((self._blocks, width), float) for field in streaming.MOMENTS}
             made[f"{name}.histogram"] = ((width, streaming.BINS), _INT)
         return made
 
@@ -102,12 +101,14 @@ class Streams:
         streams: dict[str, streaming.Stream] = {}
         results.add_chains(streams, record, here)
         for name, stream in streams.items():
-            for field in _MOMENTS:
+            for field in streaming.MOMENTS:
                 values = getattr(stream, field)
                 shape = (self.rows, self._blocks, len(values))
                 out.setdefault(f"{name}.{field}", np.zeros(shape))[row, block] = values
-            shape = (self.rows, *stream.histogram.shape)
-            out.setdefault(f"{name}.histogram", np.zeros(shape, _INT))[row] += stream.histogram.astype(_INT)
+            key, seen = f"{name}.histogram", stream.histogram
+            if key not in out:
+                out[key] = np.zeros((self.rows, len(seen.counts), streaming.BINS), _INT)
+            out[key][row, :, seen.low : seen.high] += seen.counts
         out["chains"][row] += here.sum()
         first = results.first_stopped(self._plan, job.cells, job.chain_numbers, here, record)
         if first is not None and out["frozen"][row, 0] < 0:
@@ -141,10 +142,13 @@ def blocks_of(columns: Columns, row: int) -> list[int]:
 def _stream(columns: Columns, name: str, row: int, block: int, last: bool) -> streaming.Stream:
     """What one block showed of a variable; the histogram, which blocks share, goes with the last of them."""
     stream = streaming.Stream(columns[f"{name}.count"].shape[-1])
-    for field in _MOMENTS:
+    for field in streaming.MOMENTS:
         setattr(stream, field, columns[f"{name}.{field}"][row, block])
     if last:
-        stream.histogram += columns[f"{name}.histogram"][row]
+        whole = columns[f"{name}.histogram"][row]
+        filled = np.flatnonzero(whole.any(axis=0))
+        if len(filled):
+            stream.histogram.add(filled[0], whole[:, filled[0] : filled[-1] + 1])
     return stream
 
 

@@ -81,7 +81,9 @@ class Store:
                 name: _Chunks(self._folder / ARRAYS / name, array) for name, array in group.arrays()
             }
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise DamagedStore(f"{self._folder / ARRAYS} cannot be read ({error}); it is damaged") from None
+            raise DamagedStore(
+                f"{self._folder / ARRAYS} cannot be read ({error}); it is damaged: name another directory"
+            ) from None
         for name, chunks in self._arrays.items():
             if chunks.length != num_parts * rows or chunks.shape[0] != rows:
                 raise DamagedStore(

@@ -10,7 +10,7 @@ import numpy as np
 from rich.console import Console
 
 from simcollapse import engine, results, terminal
-from simcollapse.checks import nearest
+from simcollapse.checks import check_choice
 from simcollapse.runs import records
 from simcollapse.runs.directory import Run
 from simcollapse.runs.store import write_atomically
@@ -180,7 +180,7 @@ def text(plain: dict[str, Any]) -> str:
     rows = [[*axes, *names, "frozen"]]
     for cell in shown:
         numbers = (f"{v['mean']:.4g} ± {2 * v['std_error']:.1g}" for v in cell["last_round"].values())
-        rows.append([*(_short(v) for v in cell["cell"].values()), *numbers, str(cell["num_frozen"])])
+        rows.append([*(short(v) for v in cell["cell"].values()), *numbers, str(cell["num_frozen"])])
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(word.rjust(w) for word, w in zip(row, widths, strict=True)).rstrip() for row in rows]
     more = plain["cells"] - len(shown)
@@ -199,16 +199,20 @@ def disagrees(run: Run) -> bool:
 
 
 def metric_of(run: Run, name: str | None) -> str:
-    """`name` itself, or the first metric of the run; raise ValueError (the nearest known is named) if unknown."""
-    known = list(run.meta["shapes"]) + list(results.RATES)
+    """`name` itself, or the first metric of the run.
+
+    Raises:
+        ValueError: there is no such number by round; the nearest known is named.
+    """
+    by_round = [n for n, (shape, _) in run.meta["shapes"].items() if shape == [run.plan.rounds + 1]]
     if name is None:
         return next(iter(run.plan.words))
-    if name not in known:
-        raise ValueError(f"metric must be one of {known}, got {name!r}{nearest(name, known)}")
+    check_choice("metric", name, [*by_round, *results.RATES])
     return name
 
 
-def _short(value: Any) -> str:
+def short(value: Any) -> str:
+    """A value of an axis as a word."""
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 

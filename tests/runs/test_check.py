@@ -120,6 +120,10 @@ def schedule_of(cell):
     return schedules.resolve(cell.choices["n_per_round"], ROUNDS)
 
 
+def form_cell(cell):
+    return forms.cell_of(cell.choices, schedule_of(cell), 10)
+
+
 def moments_of(case, chains, seed=0):
     result = sc.simulate(
         case.task, case.verifier, case.workflow, n_real=case.n_real, n_per_round=case.n_per_round, rounds=ROUNDS,
@@ -152,7 +156,7 @@ def test_named_forms_of_replace_and_accumulate_are_the_weighted_ones():
     closed = theory.workflows.linear_regression
     for workflow, form in ((sc.replace(), "replace"), (sc.accumulate(), "accumulate")):
         cell = cell_of(CASES[4], workflow=workflow, n_per_round=[30, 7, 12])
-        found, _ = forms.forms_of(cell.choices, schedule_of(cell), {"squared_error"}, 10)
+        found, _ = forms.forms_of(form_cell(cell), {"squared_error"})
         exact = getattr(closed, f"{form}_mse_exact")
         expected = exact(dim=2, sigma=1.0, n_real=20, n_per_round=[30, 7, 12], rounds=3, design="orthogonal")
         np.testing.assert_allclose(found[0].expected, expected, rtol=1e-12)
@@ -189,9 +193,7 @@ def test_what_is_not_known_says_why(task, verifier, workflow, words):
 
 def exact_moments(cells, error=0.01):
     """Means that are right, for cells with a squared error."""
-    means = np.stack(
-        [forms.forms_of(c.choices, schedule_of(c), {"squared_error"}, 10)[0][0].expected for c in cells]
-    )
+    means = np.stack([forms.forms_of(form_cell(c), {"squared_error"})[0][0].expected for c in cells])
     return means, np.full_like(means, error)
 
 
@@ -221,9 +223,7 @@ def test_a_gap_without_spread_is_infinitely_far_and_rounding_is_none():
     assert run(mean * (1 + 1e-6)).verdict == check.AGREES
     assert run(mean * (1 + 1e-4)).verdict == check.DISAGREES
     outcomes = cell_of(BY_NAME["outcomes, accumulate"])
-    share = forms.forms_of(outcomes.choices, schedule_of(outcomes), {"heterozygosity"}, 10)[0][0].expected[
-        None
-    ]
+    share = forms.forms_of(form_cell(outcomes), {"heterozygosity"})[0][0].expected[None]
     for shift, verdict in ((0.0, check.AGREES), (0.01, check.AGREES), (0.3, check.DISAGREES)):
         moments = {"heterozygosity": (share + shift, 0 * share)}
         report = check.check([outcomes], ROUNDS, [schedule_of(outcomes)], moments, 1000)

@@ -196,6 +196,7 @@ def test_an_unknown_word_names_the_nearest(change, words):
         ({"over": [1, 2]}, "over must be a table"),
         ({"over": {"n_real": 30}}, "over.n_real must be a list"),
         ({"over": {"workflow": "replace"}}, "over.workflow must be a list"),
+        ({"over": {"seed": 1}}, r"over.seed must be a list .*stands above \[over\]"),
         ({"common_noise": 1}, "common_noise must be true or false"),
         ({"record_model": "yes"}, "record_model must be true or false"),
         ({"float64": 1}, "float64 must be true or false"),

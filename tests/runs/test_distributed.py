@@ -174,6 +174,14 @@ def test_a_failing_worker_says_why(tiny, tmp_path, call):
     assert "ended with code 3:" in said and "noise must be" in said, said
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(200)
+def test_where_jax_finds_no_cluster_the_options_are_named(tiny, tmp_path, call):
+    code, _, said = call("run", tiny, "--out", tmp_path / "run", "--distributed")
+    assert code == 3
+    assert "JAX finds no cluster" in said and "describe it with --coordinator" in said, said
+
+
 def test_a_coordinator_that_cannot_be_reached_is_named(monkeypatch):
     address = free_address()
     monkeypatch.setattr(launch, "CONNECT_S", 0.3)

@@ -58,12 +58,16 @@ def test_summary_output_is_smaller_for_many_chains(tiny, tmp_path):
             "use fewer rows or rounds, a workflow without a row buffer",
         ),
         (
+            ["--set", "n_per_round=1500000000", "engine=sample", "over.workflow=['accumulate_subsample']"],
+            "places for 4,500,000,030 rows, there can be 2,147,483,647; use fewer rows or rounds",
+        ),
+        (
             ["--set", f"over.n_real={list(range(30, 1030))}", f"over.task.noise={[0.1] * 3000}"],
             "fewer grid values",
         ),
         (["--memory", "0.000001"], "a larger memory_bytes"),
     ],
-    ids=["disk", "rows", "cells", "memory"],
+    ids=["disk", "rows", "places", "cells", "memory"],
 )
 def test_what_cannot_fit_is_refused_and_says_what_would(tiny, tmp_path, capsys, words, said):
     assert main(["run", str(tiny), "--out", str(tmp_path / "out"), "--dry-run", *words]) == 3

@@ -11,6 +11,8 @@ from matplotlib import image
 
 from simcollapse import runs
 from simcollapse.cli import main
+from simcollapse.reproduce import style
+from simcollapse.runs import picture
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +34,7 @@ def test_list_names_every_run_and_its_state(whole, tmp_path, capsys):
     assert len(lines) == 5
     by_name = {line.split()[0]: line for line in lines}
     assert by_name["good"].split()[-1] == "all"
+    assert "replace, accumulate" in by_name["good"]  # swept, so both
     assert by_name["begun"].rstrip().endswith("11 of 12 parts")
     assert by_name["torn"].rstrip().endswith("cannot be read")
     assert "run.json is damaged" in lines[-1]
@@ -49,6 +52,7 @@ def test_show_tells_what_it_is(whole, capsys):
         "done: all",
     ):
         assert words in said
+    assert "over workflow: replace, accumulate" in said and "workflow: replace()" not in said
     assert (whole.folder / "summary.txt").read_text() in said
     assert main(["runs", "show", str(whole.folder), "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
@@ -68,6 +72,13 @@ def test_export_of_chains_is_read_back_by_pandas_and_xarray(whole, swept, tmp_pa
         (pd.read_csv(tmp_path / "out.csv"), False),
     ):
         assert len(table) == 4 * 42 * 4
+        assert list(table)[:5] == [
+            "task.noise",
+            "workflow",
+            "chain",
+            "round",
+            next(iter(whole.meta["shapes"])),
+        ]
         found = table.set_index(["task.noise", "workflow", "chain", "round"]).sort_index()
         wanted = swept.to_dataframe().sort_index()
         for name in ("squared_error", "p_star", "num_kept"):
@@ -87,7 +98,7 @@ def test_export_of_a_summary(summary_run, tmp_path):
     )
 
 
-def test_models_are_exported_column_by_column(tmp_path):
+def test_models_are_exported_column_by_column_and_not_drawn(tmp_path, capsys):
     table = {"task": {"name": "linear_regression", "truth": [1.0, -1.0]}, "n_real": 30, "n_per_round": 30}
     table |= {"rounds": 3, "chains": 20, "engine": "law", "record_model": True, "block_size": 16}
     run = runs.run(table, tmp_path / "run", progress=False)
@@ -95,6 +106,10 @@ def test_models_are_exported_column_by_column(tmp_path):
     found = pd.read_parquet(tmp_path / "out.parquet")
     model = run.load()["model_coef"].values.reshape(-1, 2)
     np.testing.assert_array_equal(found[["model_coef_0", "model_coef_1"]], model)
+    assert main(["runs", "plot", str(run.folder), "--metric", "model_coef"]) == 3
+    assert "metric must be one of ['excess_risk', " in capsys.readouterr().err
+    assert main(["runs", "plot", str(run.folder), "--metric", "phi"]) == 3
+    assert "phi has no value in any round of" in capsys.readouterr().err
 
 
 def test_export_of_an_unfinished_run_is_refused(whole, tmp_path, capsys):
@@ -118,6 +133,26 @@ def test_a_picture_is_drawn(whole, summary_run, tmp_path, capsys, kind):
     assert len(np.unique(pixels.reshape(-1, pixels.shape[-1]), axis=0)) > 50
     assert main(["runs", "plot", str(run.folder), "--metric", "squared_eror"]) == 3
     assert "Did you mean 'squared_error'?" in capsys.readouterr().err
+
+
+def test_a_picture_tells_its_lines_apart_beside_a_legend(whole):
+    figure = picture.plot(whole, "squared_error")
+    figure.draw_without_rendering()
+    (axes,), (legend,) = figure.axes, figure.legends
+    told = [text.get_text() for text in legend.get_texts()]
+    assert told == ["workflow = replace", "workflow = accumulate", "task.noise = 0.5", "task.noise = 1"]
+    looks = {(bars[0].get_color(), bars[0].get_marker(), bars[0].get_linestyle()) for bars in axes.containers}
+    assert len(looks) == 4
+    assert {colour for colour, *_ in looks} == {style.WORKFLOW_COLORS[w] for w in ("replace", "accumulate")}
+    box = legend.get_window_extent()
+    assert not box.overlaps(axes.get_tightbbox())
+    assert figure.bbox.x0 <= box.x0 and box.x1 <= figure.bbox.x1 and figure.bbox.y0 <= box.y0
+    assert all(float(tick).is_integer() for tick in axes.get_xticks())
+    assert (
+        axes.get_ylabel() == "squared_error" and "unit of the coefficients squared" in figure.get_suptitle()
+    )
+    for metric, words in (("acceptance_rate", "accepted / generated"), ("num_kept", "accepted proposals")):
+        assert picture.plot(whole, metric).get_suptitle().startswith(words)
 
 
 def test_print_config_is_a_config(tiny, tmp_path, capsys):

@@ -2,7 +2,10 @@
 
 import json
 import shutil
+import struct
+import zlib
 
+import numcodecs
 import numpy as np
 import pytest
 import xarray as xr
@@ -10,9 +13,10 @@ import zarr
 
 import simcollapse as sc
 from simcollapse import runs
+from simcollapse.cli import main
 from simcollapse.runs import config as configs
 from simcollapse.runs import directory, layout, runner
-from simcollapse.runs.store import ARRAYS, MARKS
+from simcollapse.runs.store import ARRAYS, MARKS, Store, create
 from tests.runs.helpers import assert_same_files, assert_same_results, chunks
 
 
@@ -24,6 +28,15 @@ def copy(whole, tmp_path):
 
 def again(copy):
     return runs.run(copy.folder / directory.CONFIG, copy.folder, progress=False)
+
+
+def files(folder):
+    """Bytes of every file by path, but of the locks."""
+    return {
+        str(p.relative_to(folder)): p.read_bytes()
+        for p in folder.rglob("*")
+        if p.is_file() and not p.name.startswith(directory.LOCK)
+    }
 
 
 def log(run):
@@ -165,20 +178,44 @@ def test_a_damaged_store_is_refused(copy, harm):
             use()
 
 
-@pytest.mark.parametrize(("text", "words"), [("{", "damaged"), ("[]", "damaged"), ("{}", "damaged")])
-def test_a_damaged_run_json_is_refused(copy, text, words):
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"format": "2"}', '{"format": 2}'])
+def test_a_damaged_run_json_is_refused(copy, text):
     (copy.folder / directory.META).write_text(text)
-    with pytest.raises(ValueError, match=f"run.json is {words}"):
+    with pytest.raises(ValueError, match=r"run\.json is damaged: "):
         again(copy)
 
 
-def test_a_newer_format_is_refused(copy):
-    path = copy.folder / directory.META
-    path.write_text(json.dumps(copy.meta | {"format": 2, "setting": {"simcollapse_version": "9.1"}}))
-    with pytest.raises(
-        ValueError, match=r"written by simcollapse 9\.1 in format 2; this version reads .* up to 1"
+@pytest.mark.parametrize(("number", "advice"), [(1, "use that version for it"), (3, "install a newer one")])
+def test_another_format_is_refused_and_left_as_it_is(copy, capsys, number, advice):
+    setting = {"simcollapse_version": "9.1"}
+    (copy.folder / directory.META).write_text(json.dumps(copy.meta | {"format": number, "setting": setting}))
+    before = files(copy.folder)
+    words = f"written by simcollapse 9.1 in format {number}, this version reads and writes format 2: {advice}"
+    for command in (
+        ["run", copy.folder / directory.CONFIG, "--out", copy.folder],
+        ["runs", "show", copy.folder],
+        ["runs", "plot", copy.folder],
+        ["runs", "export", copy.folder, copy.folder / "out.csv"],
     ):
-        again(copy)
+        assert main([str(word) for word in command]) == 3
+        assert words in capsys.readouterr().err
+    assert files(copy.folder) == before
+
+
+def test_the_format_is_the_one_that_its_number_stands_for(tmp_path):
+    """The files of format 2, byte for byte: whoever changes them must raise FORMAT, and then this test."""
+    assert directory.FORMAT == 2
+    create(tmp_path, 2, 2, {"number": ((2,), np.float64), "alive": ((), bool)})
+    columns = {"number": np.array([[1.0, 2.0], [3.0, 4.0]]), "alive": np.array([True, False])}
+    Store(tmp_path, 2, 2, "abc").write(1, columns)
+    found = files(tmp_path)
+    metadata = {f"store.zarr/{place}zarr.json" for place in ("", "number/", "alive/")}
+    assert found.keys() - metadata == {"store.zarr/number/c.1.0", "store.zarr/alive/c.1", "done/000001.json"}
+    assert found["store.zarr/number/c.1.0"] == struct.pack("<4d", 1, 2, 3, 4)
+    packed = found["store.zarr/alive/c.1"]
+    assert numcodecs.Zstd().decode(packed) == b"\1\0"
+    checksums = {"alive": f"{len(packed)}-{zlib.crc32(packed):08x}", "number": "32-0ced622b"}
+    assert json.loads(found["done/000001.json"]) == {"fingerprint": "abc", "checksums": checksums}
 
 
 def test_another_configuration_is_refused_with_the_difference(copy):
@@ -252,14 +289,15 @@ def test_shards_in_any_order_fill_the_same_store(tiny, tmp_path, whole):
     assert_same_results(run.load(), whole.load())
 
 
-def test_a_shard_does_not_sum_up_what_another_has_to_mend(tiny, tmp_path):
+def test_a_shard_does_not_sum_up_what_another_has_to_mend(tiny, tmp_path, capsys):
     out = tmp_path / "out"
     for i in (0, 1):
         run = runs.run(tiny, out, shard=(i, 2), progress=False)
     (out / "summary.txt").unlink()
     path = chunk(run, "alive", 1)
     path.write_bytes(path.read_bytes() + b"0")
-    runs.run(tiny, out, shard=(0, 2), progress=False)
+    assert main(["run", str(tiny), "--out", str(out), "--shard", "0/2"]) == 0
+    assert "12 of 12 parts are done" in capsys.readouterr().out
     assert not (out / "summary.txt").exists()
     assert "1 parts of other shards are torn" in log(run)
     runs.run(tiny, out, shard=(1, 2), progress=False)
