@@ -9,13 +9,14 @@ import pytest
 from scipy import stats
 
 from simcollapse import draws
+from simcollapse.keys import root
 
 FALSE_ALARM = 1e-6
 COUNT = 400_000
 
 
 def keys(number):
-    return jax.random.split(jax.random.key(number, impl="philox4x32"), COUNT // 1000)
+    return jax.random.split(root(number), COUNT // 1000)
 
 
 @functools.cache

@@ -82,7 +82,7 @@ def test_a_collapse_is_followed_below_the_smallest_number(engine, x64):
     """log det falls by its exponent a round, to 1e-1600 and beyond; so does the trace, by the largest one."""
     rounds, n = 2000, 4
     with jax.enable_x64(x64):
-        result = run(sc.gaussian(2), "replace", engine, n=n, rounds=rounds, chains=64)
+        result = run(sc.gaussian(2), "replace", engine, n=n, rounds=rounds, chains=96)
     assert result.log_det.dtype == (np.float64 if x64 else np.float32)
     slopes = gaussian_replace.lyapunov_exponents_exact(dim=2, n_per_round=n)
     per_round = result.log_det.values[:, -1].astype(float) / (rounds + 1)
