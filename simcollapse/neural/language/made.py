@@ -18,8 +18,8 @@ from simcollapse.neural.language.grammar import NEWLINE, Sentence
 from simcollapse.neural.language.rows import Reader, rows_of
 
 Tree = Any
-MOST = 46  # bytes of an answer with its end; longer sentences are not drawn (1 in 50)
-WIDTH = 64  # of a row; the longest prompt, "\nevery small children", has 20 bytes less than that leaves
+MOST = 44  # bytes of an answer with its end; longer sentences are not drawn (1 in 40)
+WIDTH = 64  # of a row; the longest prompt, "\nmany small children", has the 20 bytes that are left
 READER = Reader(grammar.decode, frozenset({NEWLINE}))
 WORDS = tuple(
     dict.fromkeys(
