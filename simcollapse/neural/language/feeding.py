@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from simcollapse.checks import check_shape
-from simcollapse.neural.language import padding
 
 Tree = Any
 Bin = list[int]  # rows, one after the other

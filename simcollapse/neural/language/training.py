@@ -6,7 +6,6 @@ accumulated. A Python loop over jitted functions, compiled once for each shape o
 
 import dataclasses
 import functools
-
 from typing import Any
 
 import jax
