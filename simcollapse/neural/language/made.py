@@ -20,6 +20,7 @@ from simcollapse.neural.language.rows import Reader, rows_of
 Tree = Any
 MOST = 44  # bytes of an answer with its end; longer sentences are not drawn (1 in 40)
 WIDTH = 64  # of a row; the longest prompt, "\nmany small children", has the 20 bytes that are left
+DRAWN = 256  # sentences at a time
 READER = Reader(grammar.decode, frozenset({NEWLINE}))
 WORDS = tuple(
     dict.fromkeys(
@@ -46,14 +47,17 @@ def decoder(width: int = 64, layers: int = 2, heads: int = 4) -> Config:
 
 
 def sentences(key: jax.Array, number: int) -> list[Sentence]:
-    """Independent sentences of the language, of those whose answer has at most `MOST` bytes with its end."""
+    """Independent sentences of the language, of those whose answer has at most `MOST` bytes with its end.
+
+    Of one key, a smaller number are the first of a larger one.
+    """
     found: list[Sentence] = []
-    for i in range(64):
-        drawn = grammar.draw(jax.random.fold_in(key, i), number)
-        found += [one for one in drawn if len(one.answer) < MOST]
+    for i in range(number):  # more often than needed: nearly all are short enough
         if len(found) >= number:
-            return found[:number]
-    raise AssertionError("sentences of the language are short")  # pragma: no cover
+            break
+        drawn = grammar.draw(jax.random.fold_in(key, i), DRAWN)
+        found += [one for one in drawn if len(one.answer) < MOST]
+    return found[:number]
 
 
 def salad(key: jax.Array, number: int) -> list[str]:

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from simcollapse.neural.language import encoding
+
 Tree = Any
 FIELDS = ("tokens", "begin", "length")  # what a fit reads
 
@@ -23,16 +25,9 @@ def rows_of(
         width: T, the same for all rows of a run, so that they can be pooled.
         source: (N,), the prompt's place among those of the task; None: 0, 1, …
     """
-    tokens = np.zeros((len(prompts), width), np.int32)
-    begin = np.array([len(prompt) for prompt in prompts], np.int32)
-    length = begin + np.array([len(completion) for completion in completions], np.int32)
-    for row, prompt, completion in zip(tokens, prompts, completions, strict=True):
-        text = [*prompt, *completion]
-        if len(text) > width:
-            raise ValueError(f"a text must have at most {width} tokens, one has {len(text)}")
-        row[: len(text)] = text
+    made = encoding.rows_of(prompts, completions, width)
     source = np.arange(len(prompts)) if source is None else source
-    return {"tokens": tokens, "begin": begin, "length": length, "source": np.asarray(source, np.int32)}
+    return made | {"source": np.asarray(source, np.int32)}
 
 
 def prompts_of(rows: Tree) -> list[list[int]]:
