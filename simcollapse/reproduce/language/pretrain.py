@@ -12,8 +12,8 @@ NAME = "kazdan-pretrain"
 SOURCE = "Kazdan et al. §2.3"
 
 _QUICK = Config(
-    arms=keeping.arms(1_500, 3), n_real=1_500, n_prompts=1_500, chains=3, whole=True,
-    fit=Fit(epochs=8, learning_rate=5e-3),
+    arms=keeping.arms(1_000, 3), n_real=1_000, n_prompts=1_000, chains=3, whole=True,
+    fit=Fit(epochs=8, batch=16),
 )  # fmt: skip
 _SMALL = Config(
     arms=keeping.arms(10_000, 5), n_real=10_000, n_prompts=10_000, chains=3, whole=True, width=128, layers=3,

@@ -15,7 +15,7 @@ class Fit:
     epochs: int | None = None
     batch: int = 32
     accumulation: int = 1
-    learning_rate: float = 3e-3
+    learning_rate: float = 1e-2
     schedule: str = "cosine"
     warmup: float = 0.1
     rank: int | None = None
@@ -58,7 +58,7 @@ class Config:
     checkpoint: str = ""  # a folder, GGUF file or hub name; empty: the embedded decoder
     data: str = MADE
     whole: bool = False  # texts have no prompt, and every fit starts from fresh parameters: pretraining
-    width: int = 48  # of the embedded decoder, with its layers, and steps of its base model
+    width: int = 32  # of the embedded decoder, with its layers, and steps of its base model
     layers: int = 2
     base_steps: int = 600
     tokens: int = 512  # of a text, and of an answer; of published sets only

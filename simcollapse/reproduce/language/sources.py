@@ -1,7 +1,6 @@
 """Where a run's model and texts are from: embedded, or a checkpoint and real texts."""
 
 import dataclasses
-import hashlib
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,18 +8,16 @@ import jax
 import numpy as np
 
 from simcollapse import keys
-from simcollapse.data.finding import cache_folder
-from simcollapse.neural import checkpoints, pools
+from simcollapse.neural import pools
 from simcollapse.neural.language import checkpoints as published
-from simcollapse.neural.language import encoding, grammar, made, models, texts
+from simcollapse.neural.language import encoding, grammar, made, texts
+from simcollapse.neural.language.base import base_model
 from simcollapse.neural.language.config import Config as Decoder
 from simcollapse.neural.language.rows import Reader, prompts_of
-from simcollapse.neural.language.training import Tuner, tuning
 from simcollapse.reproduce.language.settings import MADE, Config
 
 Tree = Any
-BASE_SEED, HELD_OUT_SEED = 2**31 - 2, 2**31 - 1
-SALAD = 20_000  # texts of the embedded base model
+HELD_OUT_SEED = 2**31 - 1
 
 
 class Deal(NamedTuple):
@@ -80,22 +77,6 @@ def _embedded(config: Config) -> Source:
     base = base_model(decoder, config.base_steps)
     held, floor = made.rows(drawn), made.least_loss(drawn)
     return Source(decoder, base, made.READER, None, held, made.MOST, floor, "the made language")
-
-
-def base_model(decoder: Decoder, steps: int) -> Tree:
-    """Parameters that know the words of the made language, trained, or as they were kept in the user's cache."""
-    how = tuning(max_steps=steps, batch=32, learning_rate=5e-3, schedule="cosine", warmup=0.1)
-    identity = f"base of {decoder!r}, {how!r}, {SALAD} texts, jax {jax.__version__}"
-    folder = cache_folder() / f"language-base-{hashlib.sha256(identity.encode()).hexdigest()[:12]}"
-    saved = checkpoints.latest(folder, identity)
-    if saved is not None:
-        return saved.state
-    key_init, key_draw, key_fit = jax.random.split(keys.root(BASE_SEED), 3)
-    rows = made.whole_rows(made.salad(key_draw, SALAD))
-    params, report = Tuner(decoder, how).fit(key_fit, models.init(decoder, key_init), rows)
-    params = jax.tree.map(np.asarray, params)
-    checkpoints.save(folder, 0, params, [dict(report)], identity)
-    return params
 
 
 def _made_rows(key: jax.Array, number: int, whole: bool) -> Tree:
