@@ -8,9 +8,13 @@ import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+import jax
 import numpy as np
 
 from simcollapse.checks import check_shape
+from simcollapse.neural.language import padding
+from simcollapse.neural.language.config import Config
+from simcollapse.neural.language.tuning import Tuning
 
 Tree = Any
 Bin = list[int]  # rows, one after the other
@@ -119,3 +123,58 @@ def batch_of(
             at, told = at + length, told + new
     out = {"tokens": tokens, "scored": scored, "target": target, "weight": weight}
     return out | ({"document": document, "place": place} if pack else {})
+
+
+class Feed:
+    """The batches of a fit, planned from its key alone. Without a key: each row once, similar lengths together."""
+
+    def __init__(self, config: Config, settings: Tuning, rows: Tree, key: jax.Array | None):
+        check_rows(rows, config.vocabulary, config.context)
+        self._rows = {name: np.asarray(rows[name]) for name in ("tokens", "begin", "length")}
+        self._settings, self._context = settings, config.context
+        length, self._first = self._rows["length"], first_scored(self._rows, settings.loss_on)
+        self._counts = np.maximum(length - self._first, 0)
+        if not self._counts.any():
+            raise ValueError(
+                f"rows must have a token whose loss counts (loss_on {settings.loss_on!r}), got none"
+            )
+        self._room = self._rows["tokens"].shape[1] if settings.packing and key is not None else None
+        if key is None:
+            self._bins = [[int(row)] for row in np.argsort(length, kind="stable")]
+        else:
+            random = np.random.default_rng(np.asarray(jax.random.key_data(key)).ravel())
+            self._bins = _bins(random, length, self._room, settings)
+        self._most = max(int(self._counts[held].sum()) for held in self._bins)
+        self.steps = -(-len(self._bins) // (settings.batch * settings.accumulation))
+        self.tokens = int(sum(length[held].sum() for held in self._bins))
+
+    def _held(self, step: int) -> list[Bin]:
+        size = self._settings.batch * self._settings.accumulation
+        return self._bins[step * size : (step + 1) * size]
+
+    def scored(self, step: int) -> int:
+        """Tokens of a step whose loss counts."""
+        return max(1, int(sum(self._counts[held].sum() for held in self._held(step))))
+
+    def batches(self, step: int) -> list[dict[str, np.ndarray]]:
+        """Arrays of each batch of a step."""
+        bins, size = self._held(step), self._settings.batch
+        return [self._arrays(bins[at : at + size]) for at in range(0, len(bins), size)]
+
+    def _arrays(self, bins):
+        width = self._room
+        if width is None:
+            width = padding.bucket(max(int(self._rows["length"][held].sum()) for held in bins), self._context)
+        most = min(padding.bucket(self._most), width)
+        return batch_of(
+            bins, self._settings.batch, self._rows, self._first, width, most, self._room is not None
+        )
+
+
+def _bins(random, length, room, settings: Tuning) -> list[Bin]:
+    most = None
+    if settings.max_steps is not None:
+        most = settings.max_steps * settings.batch * settings.accumulation
+    if settings.epochs is None:
+        return planned(random, length, room=room, bins=most)
+    return planned(random, length, room=room, epochs=settings.epochs)[:most]

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from simcollapse.neural.language import lora
+from simcollapse.neural.language import lora, sharding
 from simcollapse.neural.language.config import Config
 from simcollapse.neural.language.models import Decoder, Layer
 from simcollapse.neural.transformer.rotary import frequencies, turn_to
@@ -55,10 +55,18 @@ class Folded:
         config: the model.
         remat: what a layer computes is computed again for gradients, not kept.
         adapters: how the layers are adapted; None: not.
+        mesh: devices that share the rows; None: one.
     """
 
-    def __init__(self, config: Config, *, remat: bool = False, adapters: "lora.Adapters | None" = None):
-        self.config, self.adapters, self._remat = config, adapters, remat
+    def __init__(
+        self,
+        config: Config,
+        *,
+        remat: bool = False,
+        adapters: lora.Adapters | None = None,
+        mesh: jax.sharding.Mesh | None = None,
+    ):
+        self.config, self.adapters, self._remat, self._mesh = config, adapters, remat, mesh
         shell = dataclasses.replace(config, layers=0, windows=())
         self._shell = _graph(lambda: Decoder(shell, rngs=nnx.Rngs(params=0)))
         self._layers = [
@@ -98,6 +106,7 @@ class Folded:
         turn = turn_to(own, frequencies(self.config.rope, self.config.head))
 
         def of_layers(x, stacked):
+            x = sharding.keep_rows(self._mesh, x)
             for kind, graph in enumerate(self._layers):
                 x = nnx.merge(graph, stacked[kind])(x, None, 0, seen, turn)[0]
             return x, None
@@ -105,7 +114,7 @@ class Folded:
         body = jax.checkpoint(of_layers) if self._remat else of_layers
         shell = self.shell(folded)
         x, _ = jax.lax.scan(body, shell.embed(tokens), folded["layers"])
-        return shell.norm(x)
+        return sharding.keep_rows(self._mesh, shell.norm(x))
 
 
 def _graph(make: Any) -> Any:
