@@ -117,6 +117,15 @@ def clear(folder: Path) -> None:
         folder.rmdir()
 
 
+def numbered(tree: Any) -> Any:
+    """The tree with whole numbers as keys again, as those of layers: saving makes words of them."""
+    if not isinstance(tree, dict):
+        return tree
+    return {
+        int(k) if isinstance(k, str) and k.isdecimal() else k: numbered(value) for k, value in tree.items()
+    }
+
+
 def _rounds(folder: Path) -> list[int]:
     """Complete rounds, in order."""
     names = [p.name for p in folder.iterdir()] if folder.is_dir() else []

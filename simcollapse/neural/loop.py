@@ -163,7 +163,8 @@ def _resumed(one: Chain, identity: str) -> tuple[State, list[Record]]:
 
 def state_of(saved: checkpoints.Saved) -> State:
     """The state in a checkpoint that `save_start` or a run wrote."""
-    return State(**(saved.state | {"pool": pools.Pool(**saved.state["pool"])}))
+    state = checkpoints.numbered(saved.state)
+    return State(**(state | {"pool": pools.Pool(**state["pool"])}))
 
 
 def save_start(folder: Path | None, state: State, record: Record, identity: str) -> None:

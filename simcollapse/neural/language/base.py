@@ -28,7 +28,7 @@ def base_model(decoder: Config, steps: int) -> Tree:
     folder = cache_folder() / f"language-base-{hashlib.sha256(identity.encode()).hexdigest()[:12]}"
     saved = checkpoints.latest(folder, identity)
     if saved is not None:
-        return saved.state
+        return checkpoints.numbered(saved.state)
     key_init, key_draw, key_fit = jax.random.split(keys.root(SEED), 3)
     rows = made.whole_rows(made.salad(key_draw, TEXTS))
     params, report = Tuner(decoder, how).fit(key_fit, models.init(decoder, key_init), rows)
