@@ -14,6 +14,7 @@ from typing import Annotated, Any, ClassVar, Protocol, Union
 import tyro
 
 from simcollapse.cli.audit import Audit
+from simcollapse.cli.lm_loop import LmLoop
 from simcollapse.cli.run import Run
 from simcollapse.cli.runs import Runs
 
@@ -323,6 +324,7 @@ COMMANDS: dict[str, Any] = {
     "run": Run,
     "runs": Runs,
     "reproduce": Reproduce,
+    "lm-loop": LmLoop,
     "theorems": Theorems,
     "bench": Bench,
     "selftest": Selftest,

@@ -33,7 +33,7 @@ VERIFIER_WORDS = {
 VERIFIER_MARKERS = {"oracle": "P", "self": "o", "weak": "v", "random": "X", "none": "s"}
 LABELS = {
     "accuracy": "answers that are correct",
-    "loss": "loss of held-out real texts, nats a token",
+    "loss": "held-out loss, nats a token",
     "rouge1": "ROUGE-1 against the references",
     "distinct_2": "distinct-2 of answers",
     "self_bleu": "self-BLEU of answers",

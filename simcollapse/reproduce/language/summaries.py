@@ -135,6 +135,7 @@ def _shares(axis: Axes, data: xr.Dataset, name: str) -> None:
         common.level(axis, at(data, name, ALL, 1), "all, unverified", color=common.VERIFIER_COLORS["none"])
     if name == "loss":
         common.floor(axis, data)
+        axis.set_yscale("log")  # what selection by perplexity leaves is far from real texts
     if name == "p_star":
         common.level(axis, at(data, "p", ALL, 1), "error rate p of the generator", color="#CC79A7")
     axis.set_xscale("log")

@@ -31,7 +31,7 @@ _QUICK = Config(
     arms=_arms((50, 150, 450, 1_350), (0, 150, 450, 1_350)),
     n_real=450,
     n_prompts=1_350,
-    chains=4,
+    chains=3,
     fit=Fit(max_steps=120),
 )
 _SMALL = Config(

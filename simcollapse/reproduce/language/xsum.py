@@ -33,7 +33,7 @@ def _arms(generated: int, rounds: int) -> tuple[Arm, ...]:
 
 
 _QUICK = Config(
-    arms=_arms(1_600, 4), n_real=200, n_prompts=1_600, chains=4, fit=Fit(max_steps=120),
+    arms=_arms(1_600, 4), n_real=200, n_prompts=1_600, chains=3, fit=Fit(max_steps=120),
 )  # fmt: skip
 _SMALL = Config(
     arms=_arms(4_000, 6), n_real=500, n_prompts=4_000, chains=3, width=128, layers=3, base_steps=3_000,
