@@ -66,6 +66,7 @@ class _Run:
         config = self._config
         chains = [self._chain(c) for c in range(config.chains)]
         tables = {arm.name: [loop.table(chain[arm.name]) for chain in chains] for arm in config.arms}
+        self._write_samples(chains[0])
         for one in tables.values():
             for table in one:
                 table.pop("shown", None)
@@ -101,6 +102,18 @@ class _Run:
         )
         return data
 
+    def _write_samples(self, chain: dict[str, list[loop.Record]]) -> None:
+        """Answers of chain 0 to held-out prompts, for reading; beside its rounds, never in the data of a picture."""
+        if self._folder is None:
+            return
+        lines = [
+            json.dumps({"arm": name, "round": k, "prompt": prompt, "completion": answer}, ensure_ascii=False)
+            for name, told in chain.items()
+            for k, record in enumerate(told)
+            for prompt, answer in task.read_shown(self._mine, record["shown"])
+        ]
+        (self._folder / "samples.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
     def _stacked(self, tables, name):
         """One number of every arm, chain and round."""
         out = np.full((len(tables), self._config.chains, self._config.rounds + 1), np.nan)
@@ -135,6 +148,7 @@ class _Run:
             "random": verifiers.Random(),
         }
         found, shared = {}, _Shared(mine)
+        self._mine = mine  # what is shown is read the same way in every chain
         for arm in config.arms:
             if arm.mixed:
                 found[arm.name] = [record, self._mixed(c, key_own, mine, state, dealt, arm)]

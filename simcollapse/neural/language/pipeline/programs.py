@@ -34,7 +34,7 @@ def ask(
 
     Args:
         command: the program and its arguments; no shell.
-        rows: one JSON object a line.
+        rows: one JSON object a line, in ASCII.
         timeout_s: seconds after which it is ended.
         who: what messages call it.
 
@@ -48,7 +48,7 @@ def ask(
         tempfile.TemporaryFile("w+b") as out,
         tempfile.TemporaryFile("w+b") as errors,
     ):
-        given.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        given.writelines(json.dumps(row) + "\n" for row in rows)
         given.flush()
         given.seek(0)
         trouble = _run(command, name, given, out, errors, timeout_s, ROOM + A_SCORE * len(rows))
@@ -110,4 +110,4 @@ def _last_words(errors: IO[bytes]) -> str:
     errors.seek(max(0, size - LINES * LONGEST))
     lines = [line.strip()[:LONGEST] for line in errors.read().decode("utf-8", errors="replace").splitlines()]
     lines = [line for line in lines if line][-LINES:]
-    return f"; the last it wrote to standard error: {' | '.join(lines)}" if lines else "; it wrote no error"
+    return f"; the last it wrote to standard error: {' | '.join(lines)}" if lines else "; it wrote nothing to standard error"

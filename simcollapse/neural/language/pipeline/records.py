@@ -2,7 +2,8 @@
 
 answers/round-K.npz: the answers of a round and, as soon as a program gave them, their scores. decisions.jsonl: one line
 for each answer of every finished judgement, with `round`, `prompt`, `completion`, `score`, `correct` and `kept`, which
-`simcollapse audit` reads. metrics.jsonl: one line a round.
+`simcollapse audit` reads. metrics.jsonl: one line a round. samples.jsonl: answers
+to held-out prompts, for reading.
 """
 
 import dataclasses
@@ -18,7 +19,7 @@ import numpy as np
 from simcollapse.neural.language.task import TextTask
 
 Tree = Any
-DECISIONS, METRICS = "decisions.jsonl", "metrics.jsonl"
+DECISIONS, METRICS, SAMPLES = "decisions.jsonl", "metrics.jsonl", "samples.jsonl"
 
 
 @dataclasses.dataclass

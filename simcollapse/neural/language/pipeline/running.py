@@ -20,7 +20,7 @@ from simcollapse.neural.language.checkpoints import Checkpoint
 from simcollapse.neural.language.choosing import choosing
 from simcollapse.neural.language.pipeline import programs, records
 from simcollapse.neural.language.pipeline.materials import Materials, materials
-from simcollapse.neural.language.pipeline.records import DECISIONS, METRICS, Kept, Noting, Once
+from simcollapse.neural.language.pipeline.records import METRICS, SAMPLES, Kept, Noting, Once
 from simcollapse.neural.language.pipeline.settings import Correct, Settings
 from simcollapse.neural.language.training import Tuner
 from simcollapse.neural.language.tuning import Tuning, tuning
@@ -120,15 +120,13 @@ def _run(s: Settings, out: Path, watch: Callable[[str], None]) -> list[loop.Reco
         noting, None if judge is None else Once(judge, kept), chosen(s), workflows.KNOWN[s.workflow]()
     )
     for k, record in enumerate(told):
-        records.replace_round(out / METRICS, k, [_line(k, record)])
-        watch(words_of(record, k + 1))
+        _tell(out, mine, k, record, watch)
 
     def seen(k: int, record: loop.Record) -> None:
         if k < len(told):
             return
-        records.replace_round(out / METRICS, k, [_line(k, record)])
         kept.forget(k)  # those of this round stay until the next one is whole
-        watch(words_of(record, k + 1))
+        _tell(out, mine, k, record, watch)
 
     found = loop.run_chain(
         keys.root(s.seed), arm, [s.n_per_round] * s.rounds, folder=folder, identity=identity, watch=seen
@@ -136,6 +134,17 @@ def _run(s: Settings, out: Path, watch: Callable[[str], None]) -> list[loop.Reco
     if s.save_model:
         _save_model(out, made_of, checkpoints.latest(folder, identity))
     return found
+
+
+def _tell(out, mine, k, record, watch):
+    """Write a round's metrics and some answers to held-out prompts; say how it went."""
+    records.replace_round(out / METRICS, k, [_line(k, record)])
+    shown = [
+        {"round": k, "prompt": prompt, "completion": answer}
+        for prompt, answer in task.read_shown(mine, record["shown"])
+    ]
+    records.replace_round(out / SAMPLES, k, shown)
+    watch(words_of(record, k))
 
 
 def text_task(s: Settings, made_of: Materials) -> task.TextTask:
@@ -294,10 +303,10 @@ def _line(k: int, record: loop.Record) -> dict[str, Any]:
     return {"round": k} | {n: None if isinstance(v, float) and not math.isfinite(v) else v for n, v in plain.items()}
 
 
-def words_of(record: loop.Record, number: int) -> str:
-    """A round in a line."""
-    line = _line(number - 1, record)
-    parts = [f"round {number - 1}"]
+def words_of(record: loop.Record, k: int) -> str:
+    """Round k in a line."""
+    line = _line(k, record)
+    parts = [f"round {k}"]
     for name, words in (
         ("loss", "held-out loss"), ("rouge1", "ROUGE-1"), ("distinct_2", "distinct-2"), ("num_kept", "kept"),
         ("p", "p"), ("p_star", "p*"), ("generated_empty", "empty answers"),
@@ -313,4 +322,4 @@ def _save_model(out: Path, made_of: Materials, saved: checkpoints.Saved | None) 
         published.save(out / "model", Checkpoint(made_of.checkpoint.config, params, made_of.checkpoint.tokens))
 
 
-__all__ = ["DECISIONS", "METRICS", "Need", "needs", "run"]
+__all__ = ["Need", "needs", "run"]
