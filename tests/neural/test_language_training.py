@@ -45,9 +45,10 @@ def tuner_of(family, **options):
     return Tuner(small(family), tuning(**options))
 
 
-def rows_of(number=9, width=24, seed=0):
+def rows_of(number=9, width=24, seed=0, least=17):
+    """Texts of `least` to `width` tokens; those of 17 to 24 all give arrays of one shape."""
     random = np.random.default_rng(seed)
-    length = random.integers(6, width + 1, number).astype(np.int32)
+    length = random.integers(least, width + 1, number).astype(np.int32)
     begin = (length * random.uniform(0.2, 0.8, number)).astype(np.int32)
     tokens = random.integers(3, 40, (number, width)).astype(np.int32)
     return {
@@ -116,7 +117,7 @@ def slope_of(config, settings, rows, params):
 
 def packed_beside_plain(family):
     """The same six texts as two batches: a text a row, and two or three side by side in rows of 40."""
-    config, rows = small(family), rows_of(6, seed=2)
+    config, rows = small(family), rows_of(6, seed=2, least=6)
     wide = rows | {"tokens": np.pad(rows["tokens"], [(0, 0), (0, 16)])}
     settings = tuning(batch=6), tuning(batch=6, packing=True)
     feeds = [
@@ -341,7 +342,7 @@ def test_half_precision_is_near_and_keeps_single_parameters():
 
 def test_shapes_are_few():
     config = small("llama")
-    rows = rows_of(64, width=48)
+    rows = rows_of(64, width=48, least=6)
     feed = feeding.Feed(config, tuning(batch=4), rows, jax.random.key(0))
     shapes = {b["tokens"].shape + b["target"].shape for s in range(feed.steps) for b in feed.batches(s)}
     assert len(shapes) <= 3
@@ -349,7 +350,7 @@ def test_shapes_are_few():
 
 @pytest.mark.parametrize("packing", [False, True])
 def test_every_row_comes_once_in_every_pass(packing):
-    rows = rows_of(30)
+    rows = rows_of(30, least=3)
     feed = feeding.Feed(small("llama"), tuning(4, batch=4, packing=packing), rows, jax.random.key(0))
     held = [row for step in range(feed.steps) for bin in feed._held(step) for row in bin]
     for at in range(0, 120, 30):
