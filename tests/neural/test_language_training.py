@@ -1,4 +1,5 @@
 import dataclasses
+import functools
 import os
 import subprocess
 import sys
@@ -22,25 +23,32 @@ SIZES = {"vocabulary": 40, "width": 16, "heads": 4, "kv_heads": 2, "hidden": 24,
 
 def small(family):
     if family == "llama":
-        return configs.config(**SIZES, layers=3, tied=False)
+        return configs.config(**SIZES, layers=2, tied=False)
     caps = {"attention_cap": 3.0, "logit_cap": 2.0}
     return configs.config("gemma2", **SIZES, layers=4, windows=(5, None) * 2, **caps)
 
 
-def drawn(config, scale=1.0):
-    """Parameters as before training, but larger, so that tokens see each other, and norms that differ from layer to
-    layer."""
+def drawn(config):
+    """Parameters so large that tokens see each other, and norms that differ from layer to layer."""
     random = np.random.default_rng(3)
 
     def of(path, x):
-        return jnp.asarray(x + random.normal(0, 0.2 * scale, x.shape), jnp.float32)
+        middle = 1.0 if path[-1].key == "scale" and config.family == "llama" else 0.0
+        return random.normal(middle, 0.3, x.shape).astype(np.float32)
 
-    return jax.tree_util.tree_map_with_path(of, models.init(config, jax.random.key(1)))
+    return jax.tree_util.tree_map_with_path(of, models.shapes(config))
 
 
-def rows_of(number=9, width=24, seed=0):
+@functools.lru_cache
+def tuner_of(family, **options):
+    """Compiled once for several tests."""
+    return Tuner(small(family), tuning(**options))
+
+
+def rows_of(number=9, width=24, seed=0, least=17):
+    """Texts of `least` to `width` tokens; those of 17 to 24 all give arrays of one shape."""
     random = np.random.default_rng(seed)
-    length = random.integers(6, width + 1, number).astype(np.int32)
+    length = random.integers(least, width + 1, number).astype(np.int32)
     begin = (length * random.uniform(0.2, 0.8, number)).astype(np.int32)
     tokens = random.integers(3, 40, (number, width)).astype(np.int32)
     return {
@@ -66,14 +74,14 @@ def assert_same(got, wanted):
     jax.tree.map(np.testing.assert_array_equal, got, wanted)
 
 
-@pytest.mark.parametrize("family", ["llama", "gemma2"])
+@pytest.mark.parametrize("family", [pytest.param("llama", marks=pytest.mark.slow), "gemma2"])
 def test_folded_parameters_are_the_same_model(family):
     config = small(family)
     params = drawn(config)
     folded = folding.fold(config, params)
-    assert_same(folding.unfold(config, jax.tree.map(jnp.asarray, folded)), params)
+    assert_same(jax.jit(lambda x: folding.unfold(config, x))(folded), params)
     assert [len(jax.tree.leaves(kind)[0]) for kind in folded["layers"].values()] == (
-        [3] if family == "llama" else [2, 2]
+        [2] if family == "llama" else [2, 2]
     )
     tokens = rows_of(4)["tokens"]
     forward = folding.Folded(config)
@@ -88,7 +96,7 @@ def test_layers_whose_kinds_do_not_repeat_are_folded_one_by_one():
     assert folding.period(dataclasses.replace(config, windows=(5, 5, 5))) == 1
 
 
-@pytest.mark.parametrize("loss_on", ["completion", "all"])
+@pytest.mark.parametrize("loss_on", ["completion", pytest.param("all", marks=pytest.mark.slow)])
 def test_the_loss_is_that_of_scoring(loss_on):
     config, rows = small("gemma2"), rows_of()
     params = drawn(config)
@@ -107,34 +115,61 @@ def slope_of(config, settings, rows, params):
     return tuner._step_slope(state.free, still, feed, 0)
 
 
-@pytest.mark.parametrize("family", ["llama", "gemma2"])
-def test_packed_texts_do_not_see_each_other(family):
-    """Loss and gradient of texts side by side are those of texts apart, on the same tokens."""
-    config, rows = small(family), rows_of(6, seed=2)
-    params = drawn(config)
-    loss, slope = slope_of(config, tuning(batch=6), rows, params)
-    # 40 places a row, so that two or three texts go into one
+def packed_beside_plain(family):
+    """The same six texts as two batches: a text a row, and two or three side by side in rows of 40."""
+    config, rows = small(family), rows_of(6, seed=2, least=6)
     wide = rows | {"tokens": np.pad(rows["tokens"], [(0, 0), (0, 16)])}
-    settings = tuning(batch=6, packing=True)
-    feed = feeding.Feed(config, settings, wide, jax.random.key(KEY))
-    batch = feed.batches(0)[0]
-    assert batch["tokens"].shape == (6, 40) and batch["document"].max() >= 1
-    packed, packed_slope = slope_of(config, settings, wide, params)
-    np.testing.assert_allclose(packed, loss, rtol=2e-6)
-    assert_near(packed_slope, slope, 2e-5)
-    # The test could have seen the error: a text that sees those before it, or places that are not begun anew.
+    settings = tuning(batch=6), tuning(batch=6, packing=True)
+    feeds = [
+        feeding.Feed(config, how, x, jax.random.key(KEY))
+        for how, x in zip(settings, (rows, wide), strict=True)
+    ]
+    assert all(feed.steps == 1 for feed in feeds)
+    batch, packed = (feed.batches(0)[0] for feed in feeds)
+    assert packed["tokens"].shape == (6, 40) and packed["document"].max() >= 1
+    assert packed["weight"].sum() == batch["weight"].sum()
+    return settings[1], batch, packed
+
+
+def test_packed_texts_do_not_see_each_other():
+    config = small("gemma2")
+    settings, batch, packed = packed_beside_plain("gemma2")
     tuner = Tuner(config, settings)
-    count = np.float32(feed.scored(0))
-    folded = folding.fold(config, params)
-    for name, value in (("document", 0 * batch["document"]), ("place", np.arange(40) + 0 * batch["place"])):
-        wrong = tuner._gradient(folded, {}, batch | {name: value}, count)[0]
-        # Places alone do not show in the loss: RoPE sees their differences, which are the same within a text.
-        assert abs(wrong - loss) > 1e-3 if name == "document" else abs(wrong - loss) < 1e-5
+    folded = folding.fold(config, drawn(config))
+    loss, beside = (tuner._evaluate(folded, x) for x in (batch, packed))
+    np.testing.assert_allclose(beside, loss, rtol=2e-6)
+    # The test could have seen the error: texts that see those before them.
+    assert abs(tuner._evaluate(folded, packed | {"document": 0 * packed["document"]}) - loss) > 1e-3 * loss
+
+
+def test_places_begin_anew_in_every_packed_text():
+    """They do not show in the loss: what RoPE sees of them is how far apart tokens of one text are."""
+    place, document = (packed_beside_plain("llama")[2][name] for name in ("place", "document"))
+    begins = (np.diff(document, prepend=-1) != 0) & (document >= 0)
+    assert np.all(place[begins] == 0) and begins.sum() == 6
+    within = (document[:, 1:] == document[:, :-1]) & (document[:, 1:] >= 0)
+    assert np.all(np.diff(place)[within] == 1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("family", ["llama", "gemma2"])
+def test_packed_texts_have_the_same_gradient(family):
+    config = small(family)
+    settings, batch, packed = packed_beside_plain(family)
+    tuner = Tuner(config, settings)
+    folded, count = folding.fold(config, drawn(config)), np.float32(batch["weight"].sum())
+    (loss, slope), (beside, packed_slope) = (tuner._gradient(folded, {}, x, count) for x in (batch, packed))
+    np.testing.assert_allclose(beside, loss, rtol=2e-6)
+    assert_near(packed_slope, slope, 2e-5)
 
 
 @pytest.mark.parametrize(
     "other",
-    [{"batch": 4, "accumulation": 2}, {"batch": 2, "accumulation": 4}, {"batch": 8, "remat": True}],
+    [
+        {"batch": 4, "accumulation": 2},
+        pytest.param({"batch": 2, "accumulation": 4}, marks=pytest.mark.slow),
+        pytest.param({"batch": 8, "remat": True}, marks=pytest.mark.slow),
+    ],
     ids=str,
 )
 def test_a_step_weighs_every_token_alike_however_it_is_computed(other):
@@ -148,6 +183,7 @@ def test_a_step_weighs_every_token_alike_however_it_is_computed(other):
     assert_near(got_slope, slope, 1e-5)
 
 
+@pytest.mark.slow
 def test_a_large_vocabulary_is_scored_in_pieces(monkeypatch):
     config, rows = small("llama"), rows_of(4)
     params = drawn(config)
@@ -177,7 +213,7 @@ def plain_fit(config, params, rows, key, settings):
         told = jnp.take_along_axis(told, tokens[:, 1:, None], axis=-1)[..., 0]
         return -jnp.sum(told * weight) / jnp.sum(weight)
 
-    slope = jax.jit(jax.value_and_grad(loss))
+    slope, move = jax.jit(jax.value_and_grad(loss)), jax.jit(adamw.update)
     losses = []
     for step in range(feed.steps):
         held = [row for bin in feed._held(step) for row in bin]
@@ -187,8 +223,8 @@ def plain_fit(config, params, rows, key, settings):
         # filled up to one shape
         fill = [(0, settings.batch - len(held)), (0, 0)]
         value, change = slope(params, np.pad(tokens, fill), np.pad(weight, fill).astype(np.float32))
-        change, moments = adamw.update(change, moments, params)
-        params = optax.apply_updates(params, change)
+        change, moments = move(change, moments, params)
+        params = jax.tree.map(np.add, params, change)
         losses.append(float(value))
     return params, losses
 
@@ -235,19 +271,20 @@ def test_adapters_start_at_the_model_and_merge_into_it():
     assert np.abs(merged - of_plain(folded)).max() > 0.1
 
 
+ADAPTED = {"batch": 3, "learning_rate": 1e-2, "rank": 2, "schedule": "cosine", "save_every": 4}
+
+
 def test_a_fit_of_adapters_moves_the_layers_matrices_only():
-    config, rows = small("llama"), rows_of(6)
+    config, rows = small("llama"), rows_of(9)
     params = drawn(config)
-    got, report = Tuner(config, tuning(8, batch=6, rank=2, learning_rate=1e-2)).fit(
-        jax.random.key(KEY), params, rows
-    )
+    tuner = tuner_of("llama", epochs=9, **ADAPTED)
+    got, report = tuner.fit(jax.random.key(KEY), params, rows)
     moved = jax.tree.map(
         lambda a, b: np.linalg.matrix_rank(a - b, tol=1e-5) if a.ndim > 1 else 0, got, params
     )
-    assert moved["layers"][2]["mlp"]["factor"]["kernel"] == 2
+    assert moved["layers"][1]["mlp"]["factor"]["kernel"] == 2
     assert moved["layers"][0]["attention"]["key_value"]["kernel"] == 2
     assert moved["words"]["embedding"] == 0 and moved["head"]["kernel"] == 0
-    tuner = Tuner(config, tuning(batch=6))
     before, after = tuner.loss(params, rows), tuner.loss(got, rows)
     assert after < before - 0.5 and report["loss"] < before
 
@@ -255,7 +292,7 @@ def test_a_fit_of_adapters_moves_the_layers_matrices_only():
 def test_an_interrupted_fit_goes_on_to_the_same_bits(tmp_path):
     config, rows = small("llama"), rows_of(9)
     params = drawn(config)
-    tuner = Tuner(config, tuning(9, batch=3, learning_rate=1e-2, rank=2, schedule="cosine", save_every=4))
+    tuner = tuner_of("llama", epochs=9, **ADAPTED)
     whole, told = tuner.fit(jax.random.key(KEY), params, rows)
 
     def stop(step, steps, loss):
@@ -288,10 +325,11 @@ def test_a_loss_that_is_not_finite_names_its_step():
     config = small("llama")
     params = drawn(config)
     params["norm"]["scale"] = jnp.full(16, jnp.nan)
-    with pytest.raises(NotFitted, match="loss is nan in step 1"):
-        Tuner(config, tuning(batch=3)).fit(jax.random.key(0), params, rows_of())
+    with pytest.raises(NotFitted, match="loss is nan in step 1 "):
+        tuner_of("llama", epochs=9, **ADAPTED).fit(jax.random.key(0), params, rows_of())
 
 
+@pytest.mark.slow
 def test_half_precision_is_near_and_keeps_single_parameters():
     config, rows = small("llama"), rows_of()
     params = drawn(config)
@@ -304,7 +342,7 @@ def test_half_precision_is_near_and_keeps_single_parameters():
 
 def test_shapes_are_few():
     config = small("llama")
-    rows = rows_of(64, width=48)
+    rows = rows_of(64, width=48, least=6)
     feed = feeding.Feed(config, tuning(batch=4), rows, jax.random.key(0))
     shapes = {b["tokens"].shape + b["target"].shape for s in range(feed.steps) for b in feed.batches(s)}
     assert len(shapes) <= 3
@@ -312,7 +350,7 @@ def test_shapes_are_few():
 
 @pytest.mark.parametrize("packing", [False, True])
 def test_every_row_comes_once_in_every_pass(packing):
-    rows = rows_of(30)
+    rows = rows_of(30, least=3)
     feed = feeding.Feed(small("llama"), tuning(4, batch=4, packing=packing), rows, jax.random.key(0))
     held = [row for step in range(feed.steps) for bin in feed._held(step) for row in bin]
     for at in range(0, 120, 30):
@@ -376,8 +414,9 @@ def test_bad_settings(options, error, words):
         tuning(**options)
 
 
+@pytest.mark.slow
 def test_four_devices_fit_as_one():
-    """In a process of its own, as the number of devices cannot change; see `devices_main`."""
+    """In a process of its own, as the number of devices cannot change; see `language_devices`."""
     flags = os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=4"
     done = subprocess.run(
         [sys.executable, "-m", "tests.neural.language_devices"],

@@ -1,17 +1,22 @@
 """Pairs of texts as the rows of tokens that a fit takes (see `feeding`)."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from simcollapse.checks import check_choice, check_whole
 from simcollapse.neural.language import padding
 from simcollapse.neural.language.texts import Texts
-from simcollapse.neural.language.tokens import Tokens
 
 Tree = Any
 EMPTY = ("error", "drop")
+
+
+class Encoder(Protocol):
+    """A tokenizer, such as `tokens.Tokens` or the module `grammar`."""
+
+    def encode(self, texts: Sequence[str], /) -> list[list[int]]: ...  # the tokens of each, nothing added
 
 
 class Encoded(NamedTuple):
@@ -25,7 +30,7 @@ class Encoded(NamedTuple):
 
 def encode(
     texts: Texts,
-    tokens: Tokens,
+    tokens: Encoder,
     width: int,
     *,
     start: int | None = None,
@@ -86,7 +91,7 @@ def encode(
 
 
 def encode_prompts(
-    texts: Texts, tokens: Tokens, most: int, *, start: int | None = None, too_long: str = "error"
+    texts: Texts, tokens: Encoder, most: int, *, start: int | None = None, too_long: str = "error"
 ) -> padding.Fitted:
     """Prompts of at most `most` tokens, to be continued.
 

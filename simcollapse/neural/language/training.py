@@ -64,6 +64,7 @@ class Tuner:
         self._gradient = jax.jit(self._slope)
         self._add = jax.jit(lambda a, b: jax.tree.map(jnp.add, a, b), donate_argnums=0)
         self._update = jax.jit(self._moved, donate_argnums=(0, 1))
+        self._finish = jax.jit(self._whole)
         plain = Folded(computed, mesh=mesh)
         self._evaluate = jax.jit(lambda folded, batch: self._total(plain, folded, {}, batch))
         self._init = jax.jit(lambda free: sharding.keep_params(mesh, self._optimizer.init(free)))
@@ -110,12 +111,11 @@ class Tuner:
                 if saves:
                     save(State(free, moments, losses))
                 watch(done, feed.steps, losses[-1])
-        folded = free if self._adapters is None else lora.merge(still, free, self._adapters)
         if folder is not None:
             checkpoints.clear(folder)
         report = {"steps": feed.steps, "loss": float(np.mean(losses[-LOOKED:]))}
         report |= {"tokens": feed.tokens, "rows": pools.count(rows)}
-        return unfold(self.config, folded), report
+        return self._finish(free, still), report
 
     def loss(self, params: Tree, rows: Tree) -> float:
         """Mean loss of the tokens whose loss counts, nats."""
@@ -187,6 +187,11 @@ class Tuner:
         change, moments = self._optimizer.update(slope, moments, free)
         free = jax.tree.map(lambda x, d: x - rate * d, free, change)
         return sharding.keep_params(self.mesh, (free, moments))
+
+    def _whole(self, free, still):
+        """Parameters without adapters, as they came."""
+        folded = free if self._adapters is None else lora.merge(still, free, self._adapters)
+        return sharding.keep_params(self.mesh, unfold(self.config, folded))
 
 
 def _matrices(tree: Tree) -> Tree:
