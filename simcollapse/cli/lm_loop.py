@@ -10,8 +10,8 @@ import tyro
 
 @dataclasses.dataclass(kw_only=True)
 class LmLoop:
-    """Run rounds of generate, verify, fine-tune on your own checkpoint, prompts and verifier program; the same command goes
-    on where it was left. `simcollapse audit OUT/decisions.jsonl --round round` reads what it writes."""
+    """Run rounds of generate, verify, fine-tune on your own checkpoint, prompts and verifier program; the same command
+    goes on where it was left. `simcollapse audit OUT/decisions.jsonl --round round` reads what it writes."""
 
     float64: ClassVar[bool] = False
     config: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="CONFIG.toml")]
@@ -45,8 +45,8 @@ def _print_needs(settings) -> int:
     for words in made_of.told:
         print(words)
     print(
-        f"{need.parameters:,} parameters; {need.memory_bytes / 1e9:.3g} GB for them, their gradients and the optimizer, "
-        "activations apart"
+        f"{need.parameters:,} parameters; {need.memory_bytes / 1e9:.3g} GB for them, gradients and optimizer, activations "
+        "apart"
     )
     print(f"{need.answers:,} answers of at most {made_of.most} tokens in {settings.rounds} rounds")
     print(f"the largest fit has up to {need.fit_rows:,} rows, {need.fit_tokens:,} tokens a pass")

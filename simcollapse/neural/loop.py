@@ -26,8 +26,8 @@ class Task(Protocol):
     Optional: `show(key, model)`, arrays to keep of every round, as samples to look at; `describe_kept(rows)`, numbers
     that tell how far rows are from real ones, for what the verifier accepts, and `describe_generated(rows)`, for all of
     them; `judged(k, rows, scores, correct, kept)`, told before the fit of round k what was generated and kept;
-    `group_sizes(count)`, how many of `count` generated rows are in each group, where rows do not simply take turns among
-    `classes`.
+    `group_sizes(count)`, how many of `count` generated rows are in each group, where rows do not simply take turns
+    among `classes`.
     """
 
     descriptions: dict[str, str]  # what each number of `measure` and `describe_kept` is, and its unit

@@ -150,7 +150,9 @@ def run(
         raise ValueError(f"model is given, but {name!r} starts from no checkpoint, got {model!r}")
     if all(hasattr(picture, "configure") for picture in pictures):
         rounds = str(Path(out) / f"{name}-rounds")
-        given = {"data": None if data is None else str(data), "folder": rounds} | ({"model": model} if model else {})
+        given = {"data": None if data is None else str(data), "folder": rounds} | (
+            {"model": model} if model else {}
+        )
         configs = [p.configure(c, **given) for p, c in zip(pictures, configs, strict=True)]
         data = None
     table = chosen_table(data, target=target, columns=columns, drop_missing=drop_missing)

@@ -8,8 +8,8 @@ import pytest
 
 import simcollapse as sc
 from simcollapse.cli import main
-from simcollapse.neural.language import made, models, pipeline, tokens
 from simcollapse.neural.language import checkpoints as published
+from simcollapse.neural.language import made, models, pipeline, tokens
 from simcollapse.neural.language.checkpoints import Checkpoint
 from simcollapse.neural.language.pipeline import materials, running, settings
 
@@ -117,7 +117,7 @@ def test_interrupted_and_whole_runs_agree(files, tmp_path):
 
 
 def test_a_dry_run_says_what_it_takes(files, capsys):
-    config, program, out = files
+    config, _, out = files
     assert main(["lm-loop", str(config), "--out", str(out), "--dry-run"]) == 0
     told = capsys.readouterr().out
     assert "6,704 parameters" in told and "24 answers" in told and "on disk" in told
@@ -125,7 +125,7 @@ def test_a_dry_run_says_what_it_takes(files, capsys):
 
 
 def test_too_little_disk_is_said_before_the_run(files, monkeypatch):
-    config, program, out = files
+    config, _, out = files
     usage = namedtuple("usage", "total used free")
     monkeypatch.setattr(shutil, "disk_usage", lambda place: usage(10, 9, 1))
     with pytest.raises(OSError, match=r"checkpoints in .* take up to .* GB, 1e-09 GB are free"):
@@ -142,7 +142,9 @@ class TestOwnCheckpoint:
         import tokenizers
 
         words = ["[UNK]", "</s>", "Q", ":", "A", *[f"w{i}" for i in range(40)]]
-        maker = tokenizers.Tokenizer(tokenizers.models.WordLevel({w: i for i, w in enumerate(words)}, "[UNK]"))
+        maker = tokenizers.Tokenizer(
+            tokenizers.models.WordLevel({w: i for i, w in enumerate(words)}, "[UNK]")
+        )
         maker.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
         from simcollapse.neural.language.config import config
 
@@ -178,7 +180,10 @@ class TestOwnCheckpoint:
         import dataclasses
 
         cases = (
-            ({"generate": settings.Generate(most=24)}, "generate.most must be less than the model's context of 24"),
+            (
+                {"generate": settings.Generate(most=24)},
+                "generate.most must be less than the model's context of 24",
+            ),
             ({"prompt": "{nothing}"}, "must have the column 'nothing'"),
             ({"data": str(tmp_path / "none.jsonl")}, "none.jsonl"),
             ({"fit": {"epoch": 1}}, "fit has an unknown key 'epoch'"),

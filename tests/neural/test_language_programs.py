@@ -19,7 +19,9 @@ def told(code, rows=ROWS, timeout_s=20.0):
 
 def test_scores_come_back_in_order():
     np.testing.assert_array_equal(told(GOOD), [0, 1, 2, 3, 4])
-    np.testing.assert_array_equal(told("import sys\nfor l in sys.stdin.read().splitlines(): print('-1e-3 ')"), -1e-3)
+    np.testing.assert_array_equal(
+        told("import sys\nfor l in sys.stdin.read().splitlines(): print('-1e-3 ')"), -1e-3
+    )
 
 
 def test_texts_with_newlines_and_signs_arrive_whole():

@@ -65,7 +65,9 @@ def test_random_is_uniform_and_depends_on_the_key(rows):
 
 def test_rules(rows):
     np.testing.assert_array_equal(verifiers.length_rule(Texts(), 1, 2).score(KEY, rows, None), [1, 0, 0])
-    np.testing.assert_array_equal(verifiers.pattern_rule(Texts(), r"two|\bslee").score(KEY, rows, None), [1, 1, 0])
+    np.testing.assert_array_equal(
+        verifiers.pattern_rule(Texts(), r"two|\bslee").score(KEY, rows, None), [1, 1, 0]
+    )
     with pytest.raises(ValueError, match="pattern must be a regular expression"):
         verifiers.pattern_rule(Texts(), "(")
     with pytest.raises(ValueError, match="most must"):
@@ -94,8 +96,12 @@ def test_truths():
     answers = [one.answer for one in DRAWN]
     references = [" sleeps.", " sees two dogs.", "x"]
     np.testing.assert_array_equal(truths.Parsed().correct(prompts, answers, references), [True, False, False])
-    np.testing.assert_array_equal(truths.Overlap(0.9).correct(prompts, answers, references), [True, False, False])
-    np.testing.assert_array_equal(truths.Overlap(0.5).correct(prompts, answers, references), [True, True, False])
+    np.testing.assert_array_equal(
+        truths.Overlap(0.9).correct(prompts, answers, references), [True, False, False]
+    )
+    np.testing.assert_array_equal(
+        truths.Overlap(0.5).correct(prompts, answers, references), [True, True, False]
+    )
     made_of = truths.overlap(references, answers, 0.5)
     assert made_of.least == pytest.approx(2 / 3)
     with pytest.raises(ValueError, match="one or more"):

@@ -22,14 +22,8 @@ MOST = 44  # bytes of an answer with its end; longer sentences are not drawn (1 
 WIDTH = 64  # of a row; the longest prompt, "\nmany small children", has the 20 bytes that are left
 DRAWN = 256  # sentences at a time
 READER = Reader(grammar.decode, frozenset({NEWLINE}))
-WORDS = tuple(
-    dict.fromkeys(
-        word
-        for kind in (grammar.DETERMINERS, grammar.NOUNS, grammar.INTRANSITIVE, grammar.TRANSITIVE)
-        for number in kind
-        for word in number
-    )
-) + (*grammar.ADJECTIVES, "that")
+KINDS = (grammar.DETERMINERS, grammar.NOUNS, grammar.INTRANSITIVE, grammar.TRANSITIVE)
+WORDS = (*(word for kind in KINDS for number in kind for word in number), *grammar.ADJECTIVES, "that")
 
 
 def decoder(width: int = 64, layers: int = 2, heads: int = 4) -> Config:

@@ -60,9 +60,7 @@ def rouge_1(references: Sequence[str], answers: Sequence[str], *, stem: bool = F
 
 def _rouges(names, references, answers, stem):
     if len(references) != len(answers):
-        raise ValueError(
-            f"answers must be as many as references, got {len(answers)} and {len(references)}"
-        )
+        raise ValueError(f"answers must be as many as references, got {len(answers)} and {len(references)}")
     scorer = _scorer(tuple(names), stem)
     found = [scorer.score(*pair) for pair in zip(references, answers, strict=True)]
     return [np.array([one[name].fmeasure for one in found], float) for name in names]
@@ -75,7 +73,9 @@ def distinct(texts: Sequence[str], words: int) -> float:
     return len(set(runs)) / len(runs) if runs else float("nan")
 
 
-def self_bleu(texts: Sequence[str], *, most: int = MOST, sampled: int | None = SAMPLED, seed: int = 0) -> float:
+def self_bleu(
+    texts: Sequence[str], *, most: int = MOST, sampled: int | None = SAMPLED, seed: int = 0
+) -> float:
     """Mean BLEU of each text with all the others as its references; NaN for fewer than two texts.
 
     BLEU is the geometric mean over n = 1..`most` of clipped precision, an n without a match (or without n words)
@@ -99,7 +99,9 @@ def self_bleu(texts: Sequence[str], *, most: int = MOST, sampled: int | None = S
         counts = [Counter(_runs(one, words)) for one in chosen]
         best = _best_two(counts)
         for i, mine in enumerate(counts):
-            matched = sum(min(n, best[run][1] if best[run][2] == i else best[run][0]) for run, n in mine.items())
+            matched = sum(
+                min(n, best[run][1] if best[run][2] == i else best[run][0]) for run, n in mine.items()
+            )
             logs[i] += np.log(max(matched, 0.5) / max(sum(mine.values()), 1))
     lengths = np.array([len(one) for one in chosen])
     return float(np.mean(np.exp(logs / most) * _brevity(lengths)))

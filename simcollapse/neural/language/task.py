@@ -205,8 +205,8 @@ def text_task(
     """The task of texts, checked; see `TextTask`.
 
     Raises:
-        ValueError: rows too narrow for a prompt and its answer, a context that is too short, places outside the prompts,
-            or fewer held-out rows than are answered.
+        ValueError: rows too narrow for a prompt and its answer, a context that is too short, places outside the
+            prompts, or fewer held-out rows than are answered.
     """
     width = rows["tokens"].shape[1]
     longest = max((len(prompt) for prompt in prompts), default=0)
@@ -216,8 +216,8 @@ def text_task(
         )
     if longest + sampling.most > width or width > fitter.config.context:
         raise ValueError(
-            f"rows must be as wide as the longest prompt and an answer ({longest} + {sampling.most} tokens) and no wider "
-            f"than the model's context ({fitter.config.context}), got {width}"
+            f"rows must be as wide as the longest prompt and an answer ({longest} + {sampling.most} tokens) and no "
+            f"wider than the model's context ({fitter.config.context}), got {width}"
         )
     if len(rows["source"]) and not 0 <= rows["source"].min() <= rows["source"].max() < len(prompts):
         raise ValueError(f"rows.source must be places among {len(prompts)} prompts")
@@ -226,6 +226,4 @@ def text_task(
         raise ValueError(
             f"answered and shown must be at most the {held} held-out rows, got {measures.answered} and {measures.shown}"
         )
-    return TextTask(
-        fitter, reader, truth, rows, prompts, references, base, continuing, sampling, measures
-    )
+    return TextTask(fitter, reader, truth, rows, prompts, references, base, continuing, sampling, measures)

@@ -74,9 +74,7 @@ def words(config: Config, data: xr.Dataset) -> str:
         else f"{data.attrs['parameters']:,} parameters"
     )
     steps = f"{config.fit.max_steps:,} steps" if config.fit.max_steps else f"{config.fit.epochs} passes"
-    return (
-        f"{data.attrs['source']}, {who}, {steps} a fit; mean of {config.chains} seeds, bars of two standard errors"
-    )
+    return f"{data.attrs['source']}, {who}, {steps} a fit; mean of {config.chains} seeds, bars of two standard errors"
 
 
 def note(config: Config) -> str:
@@ -88,8 +86,8 @@ def note(config: Config) -> str:
         else f"Correct: ROUGE-1 at least the {100 * config.quantile:g} % quantile of the generator's answers (a proxy)."
     )
     return (
-        f"{correct} Claims ask for {claims.SURE:g} standard errors over {config.chains} seeds: for a difference that is "
-        f"not there, one-sided level {100 * level:.1f} % each (t, {config.chains - 1} degrees of freedom)."
+        f"{correct} Claims ask for {claims.SURE:g} standard errors over {config.chains} seeds: for a difference that "
+        f"is not there, one-sided level {100 * level:.1f} % each (t, {config.chains - 1} degrees of freedom)."
     )
 
 
@@ -135,7 +133,11 @@ def floor(axis: Axes, data: xr.Dataset) -> None:
     """The loss that no model beats, where it is known."""
     if np.isfinite(data.attrs["floor"]):
         axis.axhline(
-            data.attrs["floor"], color="#666666", linewidth=1.0, linestyle=(0, (1, 2)), label="the language itself"
+            data.attrs["floor"],
+            color="#666666",
+            linewidth=1.0,
+            linestyle=(0, (1, 2)),
+            label="the language itself",
         )
 
 

@@ -76,5 +76,3 @@ def draw(data: xr.Dataset) -> Figure:
         common.by_round(axis, common.LABELS[name])
     style.legend_below(figure, list(axes.flat), 4)
     return figure
-
-

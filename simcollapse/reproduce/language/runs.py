@@ -58,9 +58,7 @@ class _Run:
         self._folder = Path(config.folder) if config.folder else None
         self._identity = _identity(config)
         size = names.parameters(self._source.decoder)
-        print(
-            f"{self._source.words}; {size:,} parameters; {config.fits} fits", file=sys.stderr, flush=True
-        )
+        print(f"{self._source.words}; {size:,} parameters; {config.fits} fits", file=sys.stderr, flush=True)
 
     def dataset(self) -> xr.Dataset:
         config = self._config

@@ -105,7 +105,7 @@ def configure(config: Config, *, data: str | None, folder: str, model: str | Non
         return dataclasses.replace(config, folder=folder)
     if not model or (data or MADE) == MADE:
         raise ValueError(
-            "model and data must be given together (a checkpoint, and xsum, helpsteer2, alpaca, tinystories or a file of "
-            f"JSON lines), or neither for the embedded decoder and its made language; got {model!r} and {data!r}"
+            "model and data must be given together (a checkpoint, and xsum, helpsteer2, alpaca, tinystories or a file "
+            f"of JSON lines), or neither for the embedded decoder and its made language; got {model!r} and {data!r}"
         )
     return dataclasses.replace(config, checkpoint=model, data=data, folder=folder)

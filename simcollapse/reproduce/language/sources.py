@@ -128,5 +128,3 @@ def _real(config: Config) -> Source:
         float("nan"),
         train.source,
     )
-
-

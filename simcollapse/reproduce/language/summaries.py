@@ -26,7 +26,9 @@ def name_of(verifier: str, share: float) -> str:
 def _arms(n_prompts: int) -> tuple[Arm, ...]:
     """Every selector at every share; everything unverified; real texts of the same numbers."""
     selected = [
-        Arm(name_of(verifier, share), n_prompts, verifier, share) for verifier in SELECTORS for share in SHARES
+        Arm(name_of(verifier, share), n_prompts, verifier, share)
+        for verifier in SELECTORS
+        for share in SHARES
     ]
     real = [Arm(name_of("real", share), real=round(share * n_prompts)) for share in SHARES]
     return (*selected, Arm(ALL, n_prompts), *real)
@@ -56,8 +58,8 @@ def compute(config: Config) -> xr.Dataset:
     data = common.runs(config)
     data.attrs.update(
         title="models tuned on answers that a verifier selected",
-        heading=f"The generator was tuned on {config.n_real:,} real texts and answers {config.n_prompts:,} prompts; new "
-        f"models from the base model and what is selected of it.\n{common.words(config, data)}",
+        heading=f"The generator was tuned on {config.n_real:,} real texts and answers {config.n_prompts:,} prompts; "
+        f"new models from the base model and what is selected of it.\n{common.words(config, data)}",
         note=common.note(config),
     )
     return data
@@ -67,7 +69,9 @@ def compare(data: xr.Dataset) -> list[Claim]:
     """The paper's orderings, by paired differences over chains, means over the three shares."""
     good = common.quality(data)
     unit = "share of correct answers" if good == "accuracy" else "ROUGE-1"
-    mean = {v: np.mean([at(data, good, name_of(v, s), 1) for s in SHARES], axis=0) for v in (*SELECTORS, "real")}
+    mean = {
+        v: np.mean([at(data, good, name_of(v, s), 1) for s in SHARES], axis=0) for v in (*SELECTORS, "real")
+    }
     generator = at(data, good, ALL, 0)
 
     def claim(statement, quantity, samples):

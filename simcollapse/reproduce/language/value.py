@@ -50,8 +50,8 @@ def compute(config: Config) -> xr.Dataset:
     data = common.runs(config)
     data.attrs.update(
         title="what generated texts are worth beside real ones",
-        heading=f"Models tuned on real texts and on answers of a generator that learned from {config.n_real:,} other real "
-        f"texts, none verified.\n{common.words(config, data)}",
+        heading=f"Models tuned on real texts and on answers of a generator that learned from {config.n_real:,} other "
+        f"real texts, none verified.\n{common.words(config, data)}",
         note=f"{common.note(config)} The best share is that of the least loss in the grid, seed by seed; intervals "
         f"{100 * LEVEL:g} %, by t over seeds.",
     )
@@ -82,7 +82,9 @@ def compare(data: xr.Dataset) -> list[Claim]:
     """Generated texts help where real ones are few and harm where they are many; by differences over chains."""
     real, synthetic, loss = grid(data)
     generator = int(common.settings_of(data)["n_real"])
-    added = int(np.abs(synthetic - generator).argmin())  # fixed before the run: as many as the generator learned from
+    added = int(
+        np.abs(synthetic - generator).argmin()
+    )  # fixed before the run: as many as the generator learned from
     same = int(np.abs(real - synthetic[added]).argmin())
     gain = loss[:, :, 0] - loss[:, :, added]
     share = best_share(data)[1]
@@ -163,9 +165,16 @@ def _shares(axis: Axes, data: xr.Dataset) -> None:
         axis.plot(real, one, color="#0072B2", alpha=0.25, linewidth=0.8)
     got = common.estimate(slope(real, share))
     axis.set_title(
-        f"slope {got.value:.2f} ± {wide * got.error:.2f} for ten times the real texts", fontsize=9, fontweight="normal"
+        f"slope {got.value:.2f} ± {wide * got.error:.2f} for ten times the real texts",
+        fontsize=9,
+        fontweight="normal",
     )
-    axis.set(xscale="log", xlabel="real texts", ylabel="share of generated texts with the least loss", ylim=(-0.05, 1.05))
+    axis.set(
+        xscale="log",
+        xlabel="real texts",
+        ylabel="share of generated texts with the least loss",
+        ylim=(-0.05, 1.05),
+    )
 
 
 __all__ = ["EXTRA", "NAME", "SCALES", "check", "compare", "compute", "configure", "draw"]

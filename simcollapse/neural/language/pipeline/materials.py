@@ -85,7 +85,9 @@ def _read(s: Settings) -> Materials:
         raise ValueError(f"width must be more than generate.most, {s.generate.most}, got {width}")
     fitted = encoding.encode_prompts(asked, reader, room, start=start, too_long=s.too_long)
     if not fitted.prompts:
-        raise ValueError(f"no prompt of {len(asked.pairs):,} leaves room for an answer of {s.generate.most} tokens")
+        raise ValueError(
+            f"no prompt of {len(asked.pairs):,} leaves room for an answer of {s.generate.most} tokens"
+        )
     held_rows = _with_room(encoded[1].rows, room)
     if not pools.count(held_rows):
         raise ValueError(f"no held-out prompt leaves room for an answer of {s.generate.most} tokens")

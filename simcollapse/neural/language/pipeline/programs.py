@@ -110,4 +110,8 @@ def _last_words(errors: IO[bytes]) -> str:
     errors.seek(max(0, size - LINES * LONGEST))
     lines = [line.strip()[:LONGEST] for line in errors.read().decode("utf-8", errors="replace").splitlines()]
     lines = [line for line in lines if line][-LINES:]
-    return f"; the last it wrote to standard error: {' | '.join(lines)}" if lines else "; it wrote nothing to standard error"
+    return (
+        f"; the last it wrote to standard error: {' | '.join(lines)}"
+        if lines
+        else "; it wrote nothing to standard error"
+    )

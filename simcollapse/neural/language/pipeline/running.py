@@ -200,10 +200,14 @@ def _level(correct: Correct, mine: task.TextTask, out: Path, model: Tree, first:
 
     def measured():
         if not first:
-            raise ValueError(f"{out / 'level'} is gone, which said what counts as correct: begin in another folder")
+            raise ValueError(
+                f"{out / 'level'} is gone, which said what counts as correct: begin in another folder"
+            )
         rows = mine.generate(jax.random.fold_in(keys.root(0), 1), model, min(200, len(mine.prompts)))
         references = [mine.references[i] for i in rows["source"]]
-        return {"least": np.asarray(truths.overlap(references, mine.reader.answers(rows), correct.quantile).least)}
+        return {
+            "least": np.asarray(truths.overlap(references, mine.reader.answers(rows), correct.quantile).least)
+        }
 
     return truths.Overlap(float(kept.get("level", measured)["least"]))
 
@@ -261,8 +265,8 @@ def check_room(out: Path, need: Need) -> None:
     free = shutil.disk_usage(place).free
     if free < need.disk_bytes:
         raise OSError(
-            f"checkpoints in {out} take up to {need.disk_bytes / 1e9:.3g} GB, {free / 1e9:.3g} GB are free: free some, or "
-            "choose another folder"
+            f"checkpoints in {out} take up to {need.disk_bytes / 1e9:.3g} GB, {free / 1e9:.3g} GB are free: free some, "
+            "or choose another folder"
         )
 
 
@@ -299,8 +303,12 @@ def _line(k: int, record: loop.Record) -> dict[str, Any]:
     """A record as JSON holds it, with the rates of its round."""
     table = loop.table([record])
     numbers = {name: values[0] for name, values in table.items() if np.ndim(values) == 1}
-    plain = {name: value.item() if isinstance(value, np.generic) else value for name, value in numbers.items()}
-    return {"round": k} | {n: None if isinstance(v, float) and not math.isfinite(v) else v for n, v in plain.items()}
+    plain = {
+        name: value.item() if isinstance(value, np.generic) else value for name, value in numbers.items()
+    }
+    return {"round": k} | {
+        n: None if isinstance(v, float) and not math.isfinite(v) else v for n, v in plain.items()
+    }
 
 
 def words_of(record: loop.Record, k: int) -> str:
@@ -319,7 +327,9 @@ def words_of(record: loop.Record, k: int) -> str:
 def _save_model(out: Path, made_of: Materials, saved: checkpoints.Saved | None) -> None:
     if saved is not None:
         params = jax.tree.map(np.asarray, loop.state_of(saved).model)
-        published.save(out / "model", Checkpoint(made_of.checkpoint.config, params, made_of.checkpoint.tokens))
+        published.save(
+            out / "model", Checkpoint(made_of.checkpoint.config, params, made_of.checkpoint.tokens)
+        )
 
 
 __all__ = ["Need", "needs", "run"]

@@ -1,19 +1,19 @@
 """What `simcollapse lm-loop` is asked to do: a TOML file, checked.
 
-    model = "models/SmolLM2-135M"        # a folder, a GGUF file, a hub name, or "embedded"
-    data = "pairs.jsonl"                 # real texts: prompt and completion
-    rounds = 3
-    n_per_round = 64
+model = "models/SmolLM2-135M"        # a folder, a GGUF file, a hub name, or "embedded"
+data = "pairs.jsonl"                 # real texts: prompt and completion
+rounds = 3
+n_per_round = 64
 
-    [generate]
-    most = 64                            # tokens of an answer
+[generate]
+most = 64                            # tokens of an answer
 
-    [verifier]
-    command = ["python", "verify.py"]    # JSON lines {"prompt", "completion"} in, one score a line out
-    share = 0.125
+[verifier]
+command = ["python", "verify.py"]    # JSON lines {"prompt", "completion"} in, one score a line out
+share = 0.125
 
-    [fit]
-    epochs = 1
+[fit]
+epochs = 1
 """
 
 import dataclasses
@@ -44,7 +44,7 @@ class Generate:
 
 @dataclasses.dataclass(frozen=True)
 class Verifier:
-    """Who judges them, and how much is kept: a share, or scores of at least a threshold; without a command by a rule."""
+    """Who judges, a program or a rule, and how much is kept: a share, or scores of at least a threshold."""
 
     command: tuple[str, ...] = ()
     rule: str = ""  # one of RULES; without it "command" if there is one, else "none"
@@ -60,8 +60,8 @@ class Verifier:
 class Correct:
     """Which answers count as correct in the audit.
 
-    by "rouge1": ROUGE-1 against the reference of at least `least`, or (without it) of at least this quantile of what the
-    model of round 0 reaches. by "command": a program like the verifier's, whose scores of 0.5 and more mean correct; it
+    by "rouge1": ROUGE-1 against the reference of at least `least`, or (without it) of at least this quantile of what
+    the model of round 0 reaches. by "command": a program like the verifier's, whose scores of 0.5 and more mean correct; it
     gets the reference too, where there is one.
     """
 
@@ -84,7 +84,9 @@ class Settings:
     n_real: int | None = None  # of the data; None: all
     held_out: int = 100  # of the data, kept apart to measure on
     answered: int = 32  # of their prompts, answered in every round
-    width: int | None = None  # tokens of prompt and answer; None: what the longest text needs, at most the context
+    width: int | None = (
+        None  # tokens of prompt and answer; None: what the longest text needs, at most the context
+    )
     too_long: str = "drop"  # or "truncate", or "error"
     prompt: str = "{prompt}"  # templates: names of columns in braces
     completion: str = "{completion}"
@@ -144,7 +146,9 @@ def _made(cls: Any, given: Any, place: str) -> Any:
     known = {field.name: field for field in dataclasses.fields(cls)}
     for key in given:
         if key not in known:
-            raise ValueError(f"{place} has an unknown key {key!r}; known are {list(known)}{nearest(key, known)}")
+            raise ValueError(
+                f"{place} has an unknown key {key!r}; known are {list(known)}{nearest(key, known)}"
+            )
     missing = [
         name
         for name, field in known.items()
@@ -182,8 +186,8 @@ def _checked(s: Settings) -> Settings:
         check_value(f"{place}.timeout_s", one.timeout_s, "positive")
     if (s.model == EMBEDDED) == bool(s.data):
         raise ValueError(
-            f"data must be given with a checkpoint, and not with model = {EMBEDDED!r}, which reads its made language; got "
-            f"model = {s.model!r} and data = {s.data!r}"
+            f"data must be given with a checkpoint, and not with model = {EMBEDDED!r}, which reads its made language; "
+            f"got model = {s.model!r} and data = {s.data!r}"
         )
     v, c = s.verifier, s.correct
     rule = v.rule or ("command" if v.command else "none")
@@ -193,7 +197,9 @@ def _checked(s: Settings) -> Settings:
     for name, mine, command in (("verifier.rule", rule, v.command), ("correct.by", by, c.command)):
         if (mine == "command") != bool(command):
             raise ValueError(
-                f"{name} {mine!r} and a command do not go together" if command else f"{name} {mine!r} needs a command"
+                f"{name} {mine!r} and a command do not go together"
+                if command
+                else f"{name} {mine!r} needs a command"
             )
     if "parser" in (rule, by) and s.model != EMBEDDED:
         raise ValueError(f"the parser is of the made language, which model = {EMBEDDED!r} reads")
