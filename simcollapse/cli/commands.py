@@ -214,8 +214,8 @@ class Reproduce(DataOptions):
     """Compute a published figure again and compare it with its claims; exit code 1 if one is not confirmed.
 
     yi-vae takes --data digits or mnist, saves its rounds below --out, and goes on from them when started again.
-    Figures of language models (feng-summaries, yi-xsum, kazdan-sft, kazdan-value-lm, kazdan-pretrain) do so too, and take --model
-    with --data xsum, helpsteer2, alpaca, tinystories or a file of JSON lines.
+    Figures of language models (feng-summaries, yi-xsum, kazdan-sft, kazdan-value-lm, kazdan-pretrain) do so too, and
+    take --model with --data xsum, helpsteer2, alpaca, tinystories or a file of JSON lines.
     """
 
     float64: ClassVar[bool] = True

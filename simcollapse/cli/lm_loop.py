@@ -45,8 +45,8 @@ def _print_needs(settings) -> int:
     for words in made_of.told:
         print(words)
     print(
-        f"{need.parameters:,} parameters; {need.memory_bytes / 1e9:.3g} GB for them, gradients and optimizer, activations "
-        "apart"
+        f"{need.parameters:,} parameters; {need.memory_bytes / 1e9:.3g} GB for them, gradients and optimizer, "
+        "activations apart"
     )
     print(f"{need.answers:,} answers of at most {made_of.most} tokens in {settings.rounds} rounds")
     print(f"the largest fit has up to {need.fit_rows:,} rows, {need.fit_tokens:,} tokens a pass")

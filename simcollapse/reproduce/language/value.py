@@ -141,7 +141,7 @@ def _losses(axis: Axes, data: xr.Dataset) -> None:
     common.floor(axis, data)
     axis.set_xticks(_places(synthetic), [f"{s:,}" for s in synthetic])
     axis.set(xlabel="generated texts added", ylabel=common.LABELS["loss"])
-    axis.legend(fontsize=8)
+    axis.legend(fontsize=8, loc="upper left")
 
 
 def _gains(axis: Axes, data: xr.Dataset) -> None:

@@ -61,8 +61,8 @@ class Correct:
     """Which answers count as correct in the audit.
 
     by "rouge1": ROUGE-1 against the reference of at least `least`, or (without it) of at least this quantile of what
-    the model of round 0 reaches. by "command": a program like the verifier's, whose scores of 0.5 and more mean correct; it
-    gets the reference too, where there is one.
+    the model of round 0 reaches. by "command": a program like the verifier's, whose scores of 0.5 and more mean
+    correct; it gets the reference too, where there is one.
     """
 
     by: str = ""  # one of TRUTHS; without it "command" if there is one, else "rouge1"
