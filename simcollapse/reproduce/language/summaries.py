@@ -4,6 +4,7 @@ import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import FormatStrFormatter, LogLocator
 
 from simcollapse.reproduce import claims, style
 from simcollapse.reproduce.claims import Claim
@@ -140,6 +141,8 @@ def _shares(axis: Axes, data: xr.Dataset, name: str) -> None:
     if name == "loss":
         common.floor(axis, data)
         axis.set_yscale("log")  # what selection by perplexity leaves is far from real texts
+        axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.yaxis.set_major_formatter(FormatStrFormatter("%g"))
     if name == "p_star":
         common.level(axis, at(data, "p", ALL, 1), "error rate p of the generator", color="#CC79A7")
     axis.set_xscale("log")
