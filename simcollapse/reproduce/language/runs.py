@@ -15,6 +15,7 @@ from simcollapse import keys, results, workflows
 from simcollapse.neural import checkpoints, loop, pools, selection
 from simcollapse.neural.language import names, task, truths, verifiers
 from simcollapse.neural.language.choosing import choosing
+from simcollapse.neural.language.room import FLOAT, check_room
 from simcollapse.neural.language.rows import FIELDS
 from simcollapse.neural.language.training import Tuner, tuning
 from simcollapse.neural.progress import Progress
@@ -58,6 +59,9 @@ class _Run:
         self._folder = Path(config.folder) if config.folder else None
         self._identity = _identity(config)
         size = names.parameters(self._source.decoder)
+        if self._folder is not None:  # each arm keeps its last rounds, and writes one more
+            saved = 1 + config.weak + (checkpoints.KEPT + 1) * sum(not arm.mixed for arm in config.arms)
+            check_room(self._folder, config.chains * saved * size * FLOAT)
         print(f"{self._source.words}; {size:,} parameters; {config.fits} fits", file=sys.stderr, flush=True)
 
     def dataset(self) -> xr.Dataset:
@@ -149,7 +153,7 @@ class _Run:
         self._mine = mine  # what is shown is read the same way in every chain
         for arm in config.arms:
             if arm.mixed:
-                found[arm.name] = [record, self._mixed(c, key_own, mine, state, dealt, arm)]
+                found[arm.name] = [record, self._mixed(c, key_own, shared, state, dealt, arm)]
             else:
                 choice = loop.Arm(
                     shared, judges[arm.verifier], _selection(arm), workflows.KNOWN[arm.workflow]()
@@ -203,22 +207,39 @@ class _Run:
         self._progress.round(f"chain {c}, {words}", record)
         return state, record
 
-    def _mixed(self, c, key, mine, state, dealt, arm: Arm) -> loop.Record:
+    def _record(self, c, name, make, words) -> loop.Record:
+        """A record, made or as it was saved; the model is not."""
+        folder = self._where(c, name)
+        saved = None if folder is None else checkpoints.latest(folder, self._identity)
+        if saved is not None:
+            self._progress.spared(1)
+            return saved.records[0]
+        record = make()
+        if folder is not None:
+            checkpoints.save(folder, 0, {"done": np.asarray(True)}, [record], self._identity)
+        self._progress.round(f"chain {c}, {words}", record)
+        return record
+
+    def _mixed(self, c, key, shared, state, dealt, arm: Arm) -> loop.Record:
         """One model of `arm.real` real rows and `arm.synthetic` ones of the generator, as a record of round 1.
 
         All arms of a chain share the rows: a smaller number is the first of a larger one's.
         """
+        return self._record(
+            c, arm.name, lambda: self._fitted(key, shared, state, dealt, arm), f"{arm.name}, one model"
+        )
+
+    def _fitted(self, key, shared, state, dealt, arm: Arm) -> loop.Record:
         most = max(one.synthetic for one in self._config.arms)
         key = keys.for_purpose(key, MIX)
         real = pools.take(dealt.others, np.arange(arm.real))
         parts = [{name: real[name] for name in FIELDS}]
         if arm.synthetic:
-            drawn = mine.generate(key, state.model, most)
+            drawn = shared.generate(key, state.model, most)
             parts.append({name: drawn[name][: arm.synthetic] for name in FIELDS})
         rows = {name: np.concatenate([part[name] for part in parts]) for name in FIELDS}
         rows["source"] = np.zeros(len(rows["begin"]), np.int32)
-        task_of = dataclasses.replace(mine, rows=rows)
-        return self._once(c, arm.name, lambda: loop.start(key, task_of), f"{arm.name}, one model")[1]
+        return loop.start(key, dataclasses.replace(shared.task, rows=rows))[1]
 
     def _retrained(self, c, key, choice, started, arm: Arm) -> list[loop.Record]:
         seen = []
@@ -248,17 +269,17 @@ class _Shared:
     """A task that answers once where several arms ask the same model for the same answers, as in round 1."""
 
     def __init__(self, task_of: task.TextTask):
-        self._task = task_of
+        self.task = task_of
         self._told: tuple[Any, bytes, Any] = None, b"", None
 
     def __getattr__(self, name: str) -> Any:
-        return getattr(self._task, name)
+        return getattr(self.task, name)
 
     def generate(self, key: jax.Array, model: Any, count: int) -> Any:
         """As the task's own, which depends on nothing else; the last answers are kept."""
         mark = np.asarray(jax.random.key_data(key)).tobytes() + count.to_bytes(8, "little")
         if self._told[0] is not model or self._told[1] != mark:
-            self._told = model, mark, self._task.generate(key, model, count)
+            self._told = model, mark, self.task.generate(key, model, count)
         return self._told[2]
 
 

@@ -4,7 +4,6 @@ import dataclasses
 import json
 import math
 import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,13 +21,13 @@ from simcollapse.neural.language.pipeline import programs, records
 from simcollapse.neural.language.pipeline.materials import Materials, materials
 from simcollapse.neural.language.pipeline.records import METRICS, SAMPLES, Kept, Noting, Once
 from simcollapse.neural.language.pipeline.settings import Correct, Settings
+from simcollapse.neural.language.room import FLOAT, check_room
 from simcollapse.neural.language.training import Tuner
 from simcollapse.neural.language.tuning import Tuning, tuning
 from simcollapse.neural.settings import neural_settings
 
 Tree = Any
 SETTINGS = "settings.json"
-FLOAT = 4  # bytes of a parameter
 COPIES = 4  # of the parameters while a fit runs: they, their gradients and Adam's two moments
 
 
@@ -101,7 +100,7 @@ def _run(s: Settings, out: Path, watch: Callable[[str], None]) -> list[loop.Reco
     identity = _identity(s)
     _check_same(out, identity)
     need = needs(s, made_of)
-    check_room(out, need)
+    check_room(out, need.disk_bytes)
     mine = text_task(s, made_of)
     folder = out / "rounds"
     saved = checkpoints.latest(folder, identity)
@@ -255,19 +254,6 @@ def needs(s: Settings, made_of: Materials) -> Need:
         math.ceil(most * width),
         s.n_per_round * s.rounds,
     )
-
-
-def check_room(out: Path, need: Need) -> None:
-    """Raise OSError unless the disk has room for the checkpoints of a run."""
-    place = out.resolve()
-    while not place.exists():
-        place = place.parent
-    free = shutil.disk_usage(place).free
-    if free < need.disk_bytes:
-        raise OSError(
-            f"checkpoints in {out} take up to {need.disk_bytes / 1e9:.3g} GB, {free / 1e9:.3g} GB are free: free some, "
-            "or choose another folder"
-        )
 
 
 def _identity(s: Settings) -> str:
