@@ -25,8 +25,10 @@ Function = Callable[[Sequence[str], Sequence[str]], Any]  # (prompts, completion
 class Texts(Protocol):
     """Rows as texts; a task is one."""
 
-    reader: Reader
-    references: Sequence[str]  # by the prompt's place, `rows["source"]`
+    @property
+    def reader(self) -> Reader: ...
+    @property
+    def references(self) -> Sequence[str]: ...  # by the prompt's place, `rows["source"]`
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,7 +40,7 @@ class Oracle:
     def score(self, key: jax.Array, rows: Tree, model: Tree) -> np.ndarray:
         """(N,), in [0, 1]; -inf for an empty answer."""
         answers = self.texts.reader.answers(rows)
-        references = [self.texts.references[i] for i in rows["source"]]
+        references = [self.texts.references[i] for i in rows["source"].tolist()]
         return _none_for_empty(answers, metrics.rouge_1(references, answers))
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 from scipy import stats
 
 from simcollapse.reproduce import claims, style
@@ -116,7 +117,7 @@ def curve(axis: Axes, data: xr.Dataset, name: str, arm: str, label: str | None, 
     axis.fill_between(x, mean - 2 * error, mean + 2 * error, color=look["color"], alpha=0.18, linewidth=0)
 
 
-def bars(axis: Axes, x: Sequence[float], samples: Sequence[np.ndarray], **look: Any) -> None:
+def bars(axis: Axes, x: Sequence[float] | np.ndarray, samples: Sequence[np.ndarray], **look: Any) -> None:
     """Means over chains with bars of two standard errors, one for each of `x`."""
     got = [estimate(one) for one in samples]
     axis.errorbar(
@@ -144,4 +145,4 @@ def floor(axis: Axes, data: xr.Dataset) -> None:
 def by_round(axis: Axes, label: str) -> None:
     """Axes of a panel by round."""
     axis.set(xlabel="round k", ylabel=label)
-    axis.xaxis.get_major_locator().set_params(integer=True)
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))
