@@ -2,7 +2,7 @@
 
 PyTorch is no dependency of this project: name a Python that has it and `transformers` (CPU build).
 
-python benchmarks/language_torch.py --torch PYTHON [--size smollm2] [--steps 2] [--repeats 5] [--out FILE]
+python benchmarks/language_torch.py --torch PYTHON [--size smollm2] [--steps 4] [--repeats 5] [--out FILE]
 
 Both sides have the same random weights in single precision, written to a folder once; the loss of one batch must agree.
 They take the same steps (4 rows of 256 tokens, the loss of all tokens, clipped gradients, AdamW) and continue the same
@@ -180,7 +180,7 @@ def main():
     )
     parser.add_argument("--torch", default=sys.executable, help="a Python with PyTorch and transformers")
     parser.add_argument("--size", choices=list(SIZES), default="smollm2")
-    parser.add_argument("--steps", type=int, default=2, help="of one timed fit")
+    parser.add_argument("--steps", type=int, default=4, help="of one timed fit")
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--out", type=Path)
     parser.add_argument("--serve", help=argparse.SUPPRESS)

@@ -1,7 +1,9 @@
 import gzip
 import json
+import os
 import sys
 import types
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -72,6 +74,20 @@ def test_published_templates(folder, name, file):
     assert len(got.pairs) == (2 if name == "tinystories" else 1)
     assert file in got.source
     assert len(texts.load(name, "train", 1).pairs) == 1
+
+
+@pytest.mark.skipif(
+    not os.environ.get(VARIABLE) or not (Path(os.environ[VARIABLE]) / "xsum").is_dir(), reason="no real texts"
+)
+@pytest.mark.parametrize("name", texts.KNOWN)
+def test_the_published_files_are_read(name):
+    for split in texts.KNOWN[name].files:
+        got = texts.load(name, split, 300)
+        assert len(got.pairs) == 300
+        assert all(pair.prompt.endswith(got.tail) and pair.completion.strip() for pair in got.pairs)
+        assert not any(
+            "<extra_id_1>" in pair.prompt or "<|endoftext|>" in pair.completion for pair in got.pairs
+        )
 
 
 def test_a_missing_set_says_how_to_provide_it(folder, monkeypatch):

@@ -47,7 +47,9 @@ class Adapted(nnx.Module):
 
 def adapted(layer: Any, adapters: Adapters | None) -> Any:
     """The layer itself, its matrices replaced by adapted ones."""
-    for part, names in PLACES.items() if adapters is not None else ():
+    if adapters is None:
+        return layer
+    for part, names in PLACES.items():
         holder = getattr(layer, part)
         for name in names:
             setattr(holder, name, Adapted(getattr(holder, name), adapters))

@@ -18,7 +18,7 @@ AXES = ("data", "parameters")
 LEAST = 4096  # numbers of an array that is split; a smaller one is not worth fetching
 
 
-def mesh(parameters: int = 1, devices: Sequence[jax.Device] | None = None) -> Mesh:
+def mesh(parameters: int = 1, devices: Sequence[Any] | None = None) -> Mesh:
     """The devices, all of this process unless given.
 
     Args:

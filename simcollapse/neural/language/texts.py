@@ -225,7 +225,7 @@ def _fetched(name: str, split: str, missing: str) -> Iterator[Row]:
         "folder that holds it."
     )
     try:
-        import datasets
+        import datasets  # pyright: ignore[reportMissingImports]
     except ImportError:
         raise FileNotFoundError(
             f"{missing}. Install the package `datasets` to fetch it where there is a network. {by_hand}"
@@ -249,9 +249,11 @@ def _with_turns(row: Row) -> Row:
     """Earlier turns of a prompt under the names that the template gives them."""
     marks = {"\n<extra_id_1>Assistant\n": "\nassistant: ", "\n<extra_id_1>User\n": "\nuser: "}
     prompt = row.get("prompt")
-    for mark, words in marks.items() if isinstance(prompt, str) else ():
+    if not isinstance(prompt, str):
+        return row
+    for mark, words in marks.items():
         prompt = prompt.replace(mark, words)
-    return {**row, "prompt": prompt} if "prompt" in row else row
+    return {**row, "prompt": prompt}
 
 
 def _with_input(row: Row) -> Row:

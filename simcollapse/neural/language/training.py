@@ -142,18 +142,18 @@ class Tuner:
         saved = resuming.latest(folder, state, words)
         resuming.check_room(folder, state)
         if saved is not None:
-            placed = (sharding.place_params(self.mesh, tree) for tree in (saved.free, saved.moments))
-            state = State(*placed, saved.losses)
+            free, moments = (sharding.place_params(self.mesh, tree) for tree in (saved.free, saved.moments))
+            state = State(free, moments, saved.losses)
         return state, still, lambda state: resuming.save(folder, state, words)
 
     def _step_slope(self, free, still, feed: Feed, step: int):
         """Mean loss of a step and its gradient."""
-        count, loss, slope = np.float32(feed.scored(step)), None, None
-        for batch in feed.batches(step):
-            part, new = self._gradient(free, still, sharding.place_rows(self.mesh, batch), count)
-            loss = part if loss is None else loss + part
-            slope = new if slope is None else self._add(slope, new)
-        return loss, slope
+        first, *others = (sharding.place_rows(self.mesh, batch) for batch in feed.batches(step))
+        count = np.float32(feed.scored(step))
+        told = self._gradient(free, still, first, count)
+        for batch in others:
+            told = self._add(told, self._gradient(free, still, batch, count))
+        return told
 
     def _slope(self, free, still, batch, count):
         def part(free):
