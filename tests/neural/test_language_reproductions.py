@@ -3,12 +3,18 @@
 import dataclasses
 import json
 
+import jax
 import matplotlib as mpl
 import numpy as np
 import pytest
+import tokenizers
 import xarray as xr
 
 from simcollapse import reproduce
+from simcollapse.neural.language import checkpoints as published
+from simcollapse.neural.language import config, models
+from simcollapse.neural.language.checkpoints import Checkpoint
+from simcollapse.neural.language.tokens import Tokens
 from simcollapse.reproduce import report, style
 from simcollapse.reproduce.language import (
     keeping,
@@ -28,29 +34,29 @@ NAMES = ("loss", "accuracy", "distinct_2", "self_bleu", "length", "p", "p_star",
 
 def made_up(module, values, chains=4, noise=0.002):
     """A dataset of a picture: `values(arm, round, name)` plus noise."""
-    config = dataclasses.replace(module.SCALES["quick"], chains=chains)
+    quick = dataclasses.replace(module.SCALES["quick"], chains=chains)
     random = np.random.default_rng(0)
     data = {}
     for name in NAMES:
-        array = np.full((len(config.arms), chains, config.rounds + 1), np.nan)
-        for i, arm in enumerate(config.arms):
+        array = np.full((len(quick.arms), chains, quick.rounds + 1), np.nan)
+        for i, arm in enumerate(quick.arms):
             for k in range(arm.rounds + 1):
                 array[i, :, k] = values(arm, k, name) + noise * random.normal(size=chains)
         data[name] = ("arm", "chain", "round"), array
     made = xr.Dataset(
         data,
         coords={
-            "arm": [arm.name for arm in config.arms],
-            "round": np.arange(config.rounds + 1),
+            "arm": [arm.name for arm in quick.arms],
+            "round": np.arange(quick.rounds + 1),
             **{
-                f"arm_{f.name}": ("arm", [getattr(arm, f.name) for arm in config.arms])
+                f"arm_{f.name}": ("arm", [getattr(arm, f.name) for arm in quick.arms])
                 for f in dataclasses.fields(Arm)
                 if f.name != "name"
             },
         },
     )
     made.attrs.update(
-        config=json.dumps(dataclasses.asdict(config)), heading="made up", floor=0.28, title="made up", note=""
+        config=json.dumps(dataclasses.asdict(quick)), heading="made up", floor=0.28, title="made up", note=""
     )
     return made
 
@@ -121,11 +127,11 @@ def test_best_share_and_slope():
 def test_every_scale_is_sound():
     for module in MODULES.values():
         assert tuple(module.SCALES) == reproduce.SCALE_NAMES
-        for config in module.SCALES.values():
-            assert config.chains >= 3 and len({arm.name for arm in config.arms}) == len(config.arms)
-            assert config.n_real <= config.n_prompts
-            assert all(arm.verifier in settings.VERIFIERS for arm in config.arms)
-            assert (config.fit.epochs is None) != (config.fit.max_steps is None)
+        for scale in module.SCALES.values():
+            assert scale.chains >= 3 and len({arm.name for arm in scale.arms}) == len(scale.arms)
+            assert scale.n_real <= scale.n_prompts
+            assert all(arm.verifier in settings.VERIFIERS for arm in scale.arms)
+            assert (scale.fit.epochs is None) != (scale.fit.max_steps is None)
     quick = summaries.SCALES["quick"]
     assert summaries.SHARES == (0.125, 0.25, 0.5)
     assert {a.real for a in quick.arms} >= {200, 400, 800} and quick.fits == 4 * (2 + 12 + 1 + 3)
@@ -166,10 +172,10 @@ TINY = dataclasses.replace(
 
 @pytest.mark.slow
 def test_a_second_run_takes_everything_from_disk_and_may_have_more(tmp_path, capsys):
-    config = dataclasses.replace(TINY, folder=str(tmp_path / "rounds"))
-    data = runs.runs(config)
+    asked = dataclasses.replace(TINY, folder=str(tmp_path / "rounds"))
+    data = runs.runs(asked)
     samples = (tmp_path / "rounds" / "samples.jsonl").read_text().splitlines()
-    assert {json.loads(line)["arm"] for line in samples} == {arm.name for arm in config.arms}
+    assert {json.loads(line)["arm"] for line in samples} == {arm.name for arm in asked.arms}
     assert not any("shown" in name for name in data)
     for name in ("accuracy", "loss"):
         first = data[name].sel(round=0)
@@ -180,13 +186,45 @@ def test_a_second_run_takes_everything_from_disk_and_may_have_more(tmp_path, cap
     same = data["num_correct"].sel(round=1)  # arms share the answers of round 1
     np.testing.assert_array_equal(same.sel(arm="oracle-25"), same.sel(arm="weak-25"))
     capsys.readouterr()
-    xr.testing.assert_identical(runs.runs(config), data)
+    xr.testing.assert_identical(runs.runs(asked), data)
     assert "chain" not in capsys.readouterr().err
-    wide = runs.runs(dataclasses.replace(config, chains=3, arms=(*config.arms, Arm("more", 16))))
-    kept = wide.isel(chain=slice(2), arm=slice(len(config.arms)))
+    wide = runs.runs(dataclasses.replace(asked, chains=3, arms=(*asked.arms, Arm("more", 16))))
+    kept = wide.isel(chain=slice(2), arm=slice(len(asked.arms)))
     np.testing.assert_array_equal(kept["loss"], data["loss"])
     with pytest.raises(ValueError, match="holds a run with other settings"):
-        runs.runs(dataclasses.replace(config, temperature=0.5))
+        runs.runs(dataclasses.replace(asked, temperature=0.5))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_checkpoint_on_own_texts(whole, tmp_path, capsys):
+    """Words in place of bytes; the oracle is ROUGE-1, and correct is what is above the generator's median."""
+    words = ["[UNK]", "</s>", *[f"w{i}" for i in range(40)]]
+    maker = tokenizers.Tokenizer(tokenizers.models.WordLevel({w: i for i, w in enumerate(words)}, "[UNK]"))
+    maker.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+    small = config.config(
+        vocabulary=48, width=16, layers=1, heads=2, hidden=16, context=24, start=1, stops=(1,)
+    )
+    params = jax.tree.map(np.asarray, models.init(small, jax.random.key(0)))
+    published.save(tmp_path / "mine", Checkpoint(small, params, Tokens(maker)))
+    rows = [
+        {"prompt": "" if whole else f"w{i % 30} w{i % 7}", "completion": f"w{i % 30} w{i % 11}"}
+        for i in range(150)
+    ]
+    (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    asked = dataclasses.replace(TINY, whole=whole, tokens=16, answer=4, quantile=0.5)
+    asked = settings.configure(
+        asked,
+        data=str(tmp_path / "pairs.jsonl"),
+        model=str(tmp_path / "mine"),
+        folder=str(tmp_path / "rounds"),
+    )
+    data = runs.runs(asked)
+    assert np.isfinite(data["loss"].sel(arm="oracle-25", round=1)).all()
+    np.testing.assert_array_equal(data["num_kept"].sel(arm="oracle-25", round=1), 4)
+    told = capsys.readouterr()
+    assert "texts; 0 too long, 0 empty" in told.out
+    xr.testing.assert_identical(runs.runs(asked), data)
 
 
 @pytest.mark.slow

@@ -141,7 +141,7 @@ def _losses(axis: Axes, data: xr.Dataset) -> None:
     common.floor(axis, data)
     axis.set_xticks(_places(synthetic), [f"{s:,}" for s in synthetic])
     axis.set(xlabel="generated texts added", ylabel=common.LABELS["loss"])
-    axis.legend(fontsize=8, loc="upper left")
+    axis.legend(fontsize=8, loc="upper right")
 
 
 def _gains(axis: Axes, data: xr.Dataset) -> None:
@@ -173,7 +173,7 @@ def _shares(axis: Axes, data: xr.Dataset) -> None:
         xscale="log",
         xlabel="real texts",
         ylabel="share of generated texts with the least loss",
-        ylim=(-0.05, 1.05),
+        ylim=(-0.25, 1.25),
     )
 
 
