@@ -181,8 +181,8 @@ def test_a_second_run_takes_everything_from_disk_and_may_have_more(tmp_path, cap
         first = data[name].sel(round=0)
         np.testing.assert_array_equal(first, np.broadcast_to(first.isel(arm=0), first.shape))
     np.testing.assert_array_equal(data["num_kept"].sel(arm="oracle-25", round=1), 4)
-    np.testing.assert_array_equal(data["num_used"].sel(arm="two", round=2), 8 + 8 + 8)
-    np.testing.assert_array_equal(data["num_used"].sel(arm="mixed", round=1), 10)
+    np.testing.assert_array_equal(data["fit_rows"].sel(arm="two", round=2), 8 + 8 + 8)
+    np.testing.assert_array_equal(data["fit_rows"].sel(arm="mixed", round=1), 10)
     same = data["num_correct"].sel(round=1)  # arms share the answers of round 1
     np.testing.assert_array_equal(same.sel(arm="oracle-25"), same.sel(arm="weak-25"))
     capsys.readouterr()
@@ -223,7 +223,7 @@ def test_a_checkpoint_on_own_texts(whole, tmp_path, capsys):
     assert np.isfinite(data["loss"].sel(arm="oracle-25", round=1)).all()
     np.testing.assert_array_equal(data["num_kept"].sel(arm="oracle-25", round=1), 4)
     told = capsys.readouterr()
-    assert "texts; 0 too long, 0 empty" in told.out
+    assert "texts; 0 too long, 0 empty" in told.err
     xr.testing.assert_identical(runs.runs(asked), data)
 
 

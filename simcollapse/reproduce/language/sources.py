@@ -1,6 +1,7 @@
 """Where a run's model and texts are from: embedded, or a checkpoint and real texts."""
 
 import dataclasses
+import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -103,7 +104,7 @@ def _real(config: Config) -> Source:
             train, held = encoding.held_out(train, config.held_out, HELD_OUT_SEED)
     end = decoder.stops[0] if decoder.stops else None
     marks = {*decoder.stops, *([] if decoder.start is None else [decoder.start])}
-    start = decoder.start if loaded.tokens.encode([""]) == [[]] and config.whole else None
+    start = decoder.start if any(not pair.prompt for pair in train.pairs) else None
     made_rows = []
     for part in (train, held):
         got = encoding.encode(
@@ -114,6 +115,7 @@ def _real(config: Config) -> Source:
         print(
             f"{part.source}: {int(fits.sum()):,} of {len(part.pairs):,} texts; {got.too_long:,} too long, "
             f"{got.empty:,} empty, {int((~fits).sum()):,} without room for an answer",
+            file=sys.stderr,
             flush=True,
         )
         made_rows.append(pools.take(got.rows, fits))
