@@ -123,7 +123,7 @@ class TextTask:
 
     def correct(self, rows: Tree) -> np.ndarray:
         """(N,) bool."""
-        references = [self.references[i] for i in rows["source"].tolist()]
+        references = [self.references[int(i)] for i in rows["source"]]
         return self.truth.correct(self.reader.prompts(rows), self.reader.answers(rows), references)
 
     def groups(self, rows: Tree) -> np.ndarray:

@@ -40,7 +40,7 @@ class Oracle:
     def score(self, key: jax.Array, rows: Tree, model: Tree) -> np.ndarray:
         """(N,), in [0, 1]; -inf for an empty answer."""
         answers = self.texts.reader.answers(rows)
-        references = [self.texts.references[i] for i in rows["source"].tolist()]
+        references = [self.texts.references[int(i)] for i in rows["source"]]
         return _none_for_empty(answers, metrics.rouge_1(references, answers))
 
 

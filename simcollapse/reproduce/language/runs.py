@@ -188,7 +188,7 @@ class _Run:
         if saved is not None:
             return truths.Overlap(float(saved.state["least"]))
         rows = mine.generate(keys.for_purpose(key, LEVEL), model, min(2_000, len(mine.prompts)))
-        references = [mine.references[i] for i in rows["source"].tolist()]
+        references = [mine.references[int(i)] for i in rows["source"]]
         made = truths.overlap(references, mine.reader.answers(rows), self._config.quantile)
         if folder is not None:
             checkpoints.save(folder, 0, {"least": np.asarray(made.least)}, [{}], self._identity)

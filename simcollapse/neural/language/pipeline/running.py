@@ -203,7 +203,7 @@ def _level(correct: Correct, mine: task.TextTask, out: Path, model: Tree, first:
                 f"{out / 'level'} is gone, which said what counts as correct: begin in another folder"
             )
         rows = mine.generate(jax.random.fold_in(keys.root(0), 1), model, min(200, len(mine.prompts)))
-        references = [mine.references[i] for i in rows["source"].tolist()]
+        references = [mine.references[int(i)] for i in rows["source"]]
         return {
             "least": np.asarray(truths.overlap(references, mine.reader.answers(rows), correct.quantile).least)
         }
