@@ -14,6 +14,7 @@ from typing import Annotated, Any, ClassVar, Protocol, Union
 import tyro
 
 from simcollapse.cli.audit import Audit
+from simcollapse.cli.lm_loop import LmLoop
 from simcollapse.cli.run import Run
 from simcollapse.cli.runs import Runs
 
@@ -213,6 +214,8 @@ class Reproduce(DataOptions):
     """Compute a published figure again and compare it with its claims; exit code 1 if one is not confirmed.
 
     yi-vae takes --data digits or mnist, saves its rounds below --out, and goes on from them when started again.
+    Figures of language models (feng-summaries, yi-xsum, kazdan-sft, kazdan-value-lm, kazdan-pretrain) do so too, and
+    take --model with --data xsum, helpsteer2, alpaca, tinystories or a file of JSON lines.
     """
 
     float64: ClassVar[bool] = True
@@ -222,13 +225,17 @@ class Reproduce(DataOptions):
     """Under a minute on two cores, some minutes, or the size of the paper."""
     out: Annotated[Path, tyro.conf.arg(metavar="DIR")] = Path("results")
     """Folder for pictures and data."""
+    model: Annotated[str | None, tyro.conf.arg(metavar="CHECKPOINT")] = None
+    """Language models start from it: a folder, a GGUF file or a hub name."""
     seed: int = 0
     """Root of all random numbers."""
 
     def run(self) -> int:
         from simcollapse import reproduce
 
-        claims = reproduce.run(self.name, scale=self.scale, out=self.out, seed=self.seed, **self.given())
+        claims = reproduce.run(
+            self.name, scale=self.scale, out=self.out, seed=self.seed, model=self.model, **self.given()
+        )
         failing = [claim for claim in claims if not claim.agrees]
         if failing:
             print(
@@ -317,6 +324,7 @@ COMMANDS: dict[str, Any] = {
     "run": Run,
     "runs": Runs,
     "reproduce": Reproduce,
+    "lm-loop": LmLoop,
     "theorems": Theorems,
     "bench": Bench,
     "selftest": Selftest,

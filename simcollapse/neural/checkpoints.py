@@ -108,6 +108,24 @@ def latest(folder: Path, identity: str = "") -> Saved | None:
     return Saved(found[-1], tree["state"], records)
 
 
+def clear(folder: Path) -> None:
+    """Remove what `save` wrote, and the folder if it is empty then."""
+    folder = Path(folder)
+    for left in folder.glob("round-*") if folder.is_dir() else ():
+        shutil.rmtree(left, ignore_errors=True)
+    with contextlib.suppress(OSError):  # holds something else, or was never made
+        folder.rmdir()
+
+
+def numbered(tree: Any) -> Any:
+    """The tree with whole numbers as keys again, as those of layers: saving makes words of them."""
+    if not isinstance(tree, dict):
+        return tree
+    return {
+        int(k) if isinstance(k, str) and k.isdecimal() else k: numbered(value) for k, value in tree.items()
+    }
+
+
 def _rounds(folder: Path) -> list[int]:
     """Complete rounds, in order."""
     names = [p.name for p in folder.iterdir()] if folder.is_dir() else []

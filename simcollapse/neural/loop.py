@@ -24,8 +24,10 @@ class Task(Protocol):
     """What is modelled.
 
     Optional: `show(key, model)`, arrays to keep of every round, as samples to look at; `describe_kept(rows)`, numbers
-    that tell how far rows are from real ones, for what the verifier accepts; `group_sizes(count)`, how many of `count`
-    generated rows are in each group, where rows do not simply take turns among `classes`.
+    that tell how far rows are from real ones, for what the verifier accepts, and `describe_generated(rows)`, for all of
+    them; `judged(k, rows, scores, correct, kept)`, told before the fit of round k what was generated and kept;
+    `group_sizes(count)`, how many of `count` generated rows are in each group, where rows do not simply take turns
+    among `classes`.
     """
 
     descriptions: dict[str, str]  # what each number of `measure` and `describe_kept` is, and its unit
@@ -143,6 +145,7 @@ def run_chains(
             model, report = fitted
             states[c] = State(model, offer.pool, offer.alive, offer.reason)
             record = _record(key, chains[c].arm.task, states[c], offer.counts, report, offer.accepted)
+            record |= offer.described
             records[c].append(record)
             _save(chains[c].folder, k, states[c], records[c], identity)
             watch(c, k, record)
@@ -160,7 +163,8 @@ def _resumed(one: Chain, identity: str) -> tuple[State, list[Record]]:
 
 def state_of(saved: checkpoints.Saved) -> State:
     """The state in a checkpoint that `save_start` or a run wrote."""
-    return State(**(saved.state | {"pool": pools.Pool(**saved.state["pool"])}))
+    state = checkpoints.numbered(saved.state)
+    return State(**(state | {"pool": pools.Pool(**state["pool"])}))
 
 
 def save_start(folder: Path | None, state: State, record: Record, identity: str) -> None:
@@ -212,6 +216,7 @@ class _Offer(NamedTuple):
     accepted: Tree  # the rows kept; None of a frozen chain
     alive: np.ndarray
     reason: np.ndarray
+    described: Record  # what the task says of all generated rows
 
 
 def _offer(key: jax.Array, one: Chain, state: State, count: int, k: int, limit: int) -> _Offer:
@@ -219,7 +224,7 @@ def _offer(key: jax.Array, one: Chain, state: State, count: int, k: int, limit: 
     task, verifier = one.arm.task, one.arm.verifier
     selection, workflow = one.arm.selection, one.arm.workflow
     if not state.alive:
-        return _Offer(None, state.pool, _counts(0, 0, 0, 0, 0), None, state.alive, state.reason)
+        return _Offer(None, state.pool, _counts(0, 0, 0, 0, 0), None, state.alive, state.reason, {})
     rows = task.generate(keys.for_purpose(key, keys.GENERATE), state.model, count)
     correct = task.correct(rows)
     if verifier is None:
@@ -227,7 +232,10 @@ def _offer(key: jax.Array, one: Chain, state: State, count: int, k: int, limit: 
     else:
         scores = np.asarray(verifier.score(keys.for_purpose(key, keys.VERIFY), rows, state.model))
     kept = selection.keep(scores, task.groups(rows))
+    if hasattr(task, "judged"):
+        task.judged(k, rows, scores, correct, kept)
     counts = _counts(count, correct.sum(), kept.sum(), (kept & correct).sum(), kept.sum())
+    described = task.describe_generated(rows) if hasattr(task, "describe_generated") else {}
     accepted = pools.take(rows, kept)
     pool = pools.collect(workflow, state.pool, pools.pool_of(accepted, k))
     seen = pool.rows
@@ -235,8 +243,8 @@ def _offer(key: jax.Array, one: Chain, state: State, count: int, k: int, limit: 
         seen = pools.seen(keys.for_purpose(key, keys.COLLECT), workflow, pool, count, k, limit)
     if pools.count(seen) == 0:
         frozen = np.asarray(False), np.asarray(chain.NOTHING_KEPT, np.int32)
-        return _Offer(None, state.pool, counts, accepted, *frozen)
-    return _Offer(seen, pool, counts, accepted, state.alive, state.reason)
+        return _Offer(None, state.pool, counts, accepted, *frozen, described)
+    return _Offer(seen, pool, counts, accepted, state.alive, state.reason, described)
 
 
 def _limit(workflow: Any, records: list[Record], schedule: Sequence[int]) -> int:

@@ -3,8 +3,9 @@
 A figure is one or more pictures, each a module with `SCALES` (its configurations), `compute(config)`,
 `compare(data)` and `draw(data)`; `draw` computes nothing, so a picture can be redrawn from its saved data. One that
 reads real data may have `check(config)`, which raises ValueError for data that it cannot use. One whose data are not a
-table, or that saves its rounds, has `configure(config, data=, folder=)`; one that moves has `animate(data, stem)`; one
-that needs an extra names it in `EXTRA`, and "all" leaves it out.
+table, or that saves its rounds, has `configure(config, data=, folder=)`, with `model=` if it can start from a
+checkpoint; one that moves has `animate(data, stem)`; one that needs an extra names it in `EXTRA`, and "all" leaves it
+out.
 `KNOWN` lists the figures. A new one is a new module and a row there.
 """
 
@@ -35,6 +36,11 @@ from simcollapse.reproduce.kazdan import (
     kde_schedule,
     regression,
 )
+from simcollapse.reproduce.language import pretrain as lm_pretrain
+from simcollapse.reproduce.language import sft as lm_sft
+from simcollapse.reproduce.language import summaries as lm_summaries
+from simcollapse.reproduce.language import value as lm_value
+from simcollapse.reproduce.language import xsum as lm_xsum
 from simcollapse.reproduce.real_rows import (
     best_share,
     delete_real,
@@ -97,6 +103,11 @@ KNOWN: dict[str, tuple[Any, ...]] = {
     "kazdan-kde-bandwidth": (kde_bandwidth, kde_schedule),
     "yi-vae": (vae_curves, vae_samples),
     "feng-eigenvalues": (eigenvalues,),
+    "feng-summaries": (lm_summaries,),
+    "yi-xsum": (lm_xsum,),
+    "kazdan-sft": (lm_sft,),
+    "kazdan-value-lm": (lm_value,),
+    "kazdan-pretrain": (lm_pretrain,),
 }
 
 
@@ -109,6 +120,7 @@ def run(
     target: str | None = None,
     columns: Sequence[str] | None = None,
     drop_missing: bool = False,
+    model: str | None = None,
     seed: int = 0,
 ) -> list[Claim]:
     """The claims of a published figure, measured; prints them and saves picture and data of each part.
@@ -119,7 +131,8 @@ def run(
         out: folder for PNG, SVG, NetCDF and the claims as CSV; made if absent.
         data: CSV or Parquet file to use in place of the embedded real data, with its response `target`;
             covariates are `columns`, or all others. drop_missing leaves out rows without a value. Or the name of
-            a bundled table.
+            a bundled table. Of figures of language models: xsum, helpsteer2, alpaca, tinystories or JSON lines.
+        model: checkpoint that figures of language models start from: a folder, a GGUF file or a hub name.
         seed: root of all random numbers.
 
     Raises:
@@ -133,9 +146,14 @@ def run(
     if name == "all":
         pictures = [p for p in pictures if not hasattr(p, "EXTRA")]
     configs = [dataclasses.replace(picture.SCALES[scale], seed=seed) for picture in pictures]
+    if model is not None and not all(hasattr(config, "checkpoint") for config in configs):
+        raise ValueError(f"model is given, but {name!r} starts from no checkpoint, got {model!r}")
     if all(hasattr(picture, "configure") for picture in pictures):
         rounds = str(Path(out) / f"{name}-rounds")
-        configs = [p.configure(c, data=data, folder=rounds) for p, c in zip(pictures, configs, strict=True)]
+        given = {"data": None if data is None else str(data), "folder": rounds} | (
+            {"model": model} if model else {}
+        )
+        configs = [p.configure(c, **given) for p, c in zip(pictures, configs, strict=True)]
         data = None
     table = chosen_table(data, target=target, columns=columns, drop_missing=drop_missing)
     if table is not None:

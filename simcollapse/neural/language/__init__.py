@@ -1,7 +1,8 @@
 """Language models: decoders of the Llama and Gemma 2 families, with their published checkpoints.
 
 `config` says what a model is made of, `models` is the network, `checkpoints` reads and writes it, `tokens` is the
-tokenizer, `generation` lets it write and `scoring` says how probable it finds a text; `grammar` is a made language.
+tokenizer, `generation` lets it write and `scoring` says how probable it finds a text; `texts` reads prompts and
+completions, `encoding` makes rows of tokens of them and `training` fits a model to these; `grammar` is a made language.
 """
 
 from importlib.util import find_spec

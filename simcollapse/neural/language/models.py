@@ -105,14 +105,16 @@ class Decoder(nnx.Module):
         seen = jnp.where(there >= begin[:, None, None], back, -1)
         own = jnp.maximum(places - begin[:, None], 0)
         turn = turn_to(own, frequencies(self.config.rope, self.config.head))
-        x = self.words(tokens)
-        if self.config.family == "gemma2":
-            x = x * jnp.asarray(self.config.width**0.5, x.dtype)
-        after = []
+        x, after = self.embed(tokens), []
         for i, layer in enumerate(self.layers):
             x, cache = layer(x, None if caches is None else caches[i], at, seen, turn)
             after.append(cache)
         return self.norm(x), after
+
+    def embed(self, tokens: jax.Array) -> jax.Array:
+        """What the first layer reads, (B, T, width)."""
+        x = self.words(tokens)
+        return x * jnp.asarray(self.config.width**0.5, x.dtype) if self.config.family == "gemma2" else x
 
     def logits(self, states: jax.Array) -> jax.Array:
         """(…, V), single precision, of states (…, width)."""

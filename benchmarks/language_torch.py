@@ -1,0 +1,200 @@
+"""How fast does a language model train and write beside `transformers` with PyTorch, on the same cores?
+
+PyTorch is no dependency of this project: name a Python that has it and `transformers` (CPU build).
+
+python benchmarks/language_torch.py --torch PYTHON [--size smollm2] [--steps 4] [--repeats 5] [--out FILE]
+
+Both sides have the same random weights in single precision, written to a folder once; the loss of one batch must agree.
+They take the same steps (4 rows of 256 tokens, the loss of all tokens, clipped gradients, AdamW) and continue the same
+8 prompts of 128 tokens greedily by 32 tokens with cached keys and values. A training run of ours is a whole fit, which
+also copies all parameters twice. Runs alternate, ours, theirs, ours, …; a ratio is the median over neighbouring runs.
+PyTorch gets one thread a core, as XLA does.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+ROWS, LENGTH = 4, 256
+PROMPTS, PROMPT, ANSWER = 8, 128, 32
+SIZES = {
+    "smollm2": {
+        "vocabulary": 49_152,
+        "width": 576,
+        "layers": 30,
+        "heads": 9,
+        "kv_heads": 3,
+        "hidden": 1_536,
+        "context": 2_048,
+    },
+    "tiny": {"vocabulary": 512, "width": 32, "layers": 2, "heads": 4, "kv_heads": 2, "hidden": 64, "context": 512},
+}  # fmt: skip
+UNITS = {"train": "tokens/s", "generate": "new tokens/s"}
+AGREE = 1e-4  # relative difference of the two sides' loss, in single precision
+
+
+def work(steps):
+    """Tokens of one timed run."""
+    return {"train": steps * ROWS * LENGTH, "generate": PROMPTS * ANSWER}
+
+
+def data(vocabulary):
+    """Tokens of the rows and of the prompts; what they say does not matter for speed."""
+    random = np.random.default_rng(0)
+    shapes = ((ROWS, LENGTH), (PROMPTS, PROMPT))
+    return tuple(random.integers(1, vocabulary, shape).astype(np.int32) for shape in shapes)
+
+
+def ours(size, steps, folder):
+    """Functions that do one timed run each, and the loss of the rows; the weights are written to `folder`."""
+    import jax
+
+    from simcollapse import keys
+    from simcollapse.neural.language import checkpoints, generation, models
+    from simcollapse.neural.language import config as configs
+    from simcollapse.neural.language.training import Tuner, tuning
+
+    config = configs.config(**SIZES[size])
+    params = models.init(config, keys.root(0))
+    checkpoints.save(folder, checkpoints.Checkpoint(config, params, None))
+    tokens, prompts = data(config.vocabulary)
+    rows = {"tokens": tokens, "begin": np.ones(ROWS, np.int32), "length": np.full(ROWS, LENGTH, np.int32)}
+    tuner = Tuner(config, tuning(max_steps=steps, batch=ROWS, learning_rate=1e-5, loss_on="all"))
+
+    def train():
+        jax.block_until_ready(tuner.fit(keys.root(1), params, rows)[0])
+
+    def generate():
+        told = generation.generate(config, params, prompts.tolist(), ANSWER, stops=(), batch=PROMPTS)
+        if {len(answer) for answer in told.tokens} != {ANSWER}:
+            raise ValueError("answers must be whole")
+
+    return {"train": train, "generate": generate}, tuner.loss(params, rows)
+
+
+def theirs(steps, folder):
+    """The same by `transformers`, with fused attention and a fused optimizer."""
+    import torch
+    from transformers import LlamaForCausalLM
+
+    model = LlamaForCausalLM.from_pretrained(folder, dtype=torch.float32, attn_implementation="sdpa")
+    tokens, prompts = (torch.from_numpy(x).long() for x in data(model.config.vocab_size))
+    adam = torch.optim.AdamW(model.parameters(), lr=1e-5, weight_decay=0.0, fused=True)
+    with torch.no_grad():
+        loss = float(model(input_ids=tokens, labels=tokens).loss)
+
+    def train():
+        model.train()
+        for _ in range(steps):
+            model(input_ids=tokens, labels=tokens, use_cache=False).loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            adam.step()
+            adam.zero_grad()
+
+    @torch.inference_mode()
+    def generate():
+        model.eval()
+        out = model.generate(
+            prompts,
+            attention_mask=torch.ones_like(prompts),
+            max_new_tokens=ANSWER,
+            min_new_tokens=ANSWER,
+            do_sample=False,
+            pad_token_id=0,
+        )
+        if out.shape[1] != PROMPT + ANSWER:
+            raise ValueError("answers must be whole")
+
+    return {"train": train, "generate": generate}, loss
+
+
+def serve(steps, folder):
+    """PyTorch's side: does a run for each word read, and answers with its seconds."""
+    import torch
+    import transformers
+
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    jobs, loss = theirs(steps, folder)
+    for job in jobs.values():
+        job()
+    setting = {"torch": torch.__version__, "transformers": transformers.__version__}
+    print(json.dumps(setting | {"threads": torch.get_num_threads(), "loss": loss}), flush=True)
+    for line in sys.stdin:
+        begin = time.perf_counter()
+        jobs[line.strip()]()
+        print(time.perf_counter() - begin, flush=True)
+
+
+def measure(options, folder):
+    """Rates of both sides and their ratios."""
+    jobs, loss = ours(options.size, options.steps, Path(folder))
+    command = [options.torch, __file__, "--serve", folder, "--steps", str(options.steps)]
+    child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert child.stdin is not None and child.stdout is not None
+    setting = json.loads(child.stdout.readline())
+    if abs(setting["loss"] / loss - 1) > AGREE:
+        raise ValueError(f"both sides must compute the same loss, got {loss} and {setting['loss']}")
+    compiled = {}
+    for name, job in jobs.items():
+        begin = time.perf_counter()
+        job()
+        compiled[name] = time.perf_counter() - begin
+    taken = {name: ([], []) for name in jobs}
+    for _ in range(options.repeats):
+        for name, job in jobs.items():
+            begin = time.perf_counter()
+            job()
+            taken[name][0].append(time.perf_counter() - begin)
+            child.stdin.write(name + "\n")
+            child.stdin.flush()
+            taken[name][1].append(float(child.stdout.readline()))
+    child.stdin.close()
+    child.wait()
+    out = {"size": options.size, "steps": options.steps, "repeats": options.repeats} | setting
+    for name, (own, other) in taken.items():
+        ratios, amount = np.array(other) / np.array(own), work(options.steps)[name]
+        out[name] = {
+            "unit": UNITS[name],
+            "jax": amount / float(np.median(own)),
+            "torch": amount / float(np.median(other)),
+            "ratio": float(np.median(ratios)),
+            "ratio_range": [float(ratios.min()), float(ratios.max())],
+            "first_run_s": compiled[name],
+        }
+    import jax
+
+    return out | {"jax_version": jax.__version__, "nproc": os.environ.get("NPROC")}
+
+
+def main():
+    """Measure and print JSON."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--torch", default=sys.executable, help="a Python with PyTorch and transformers")
+    parser.add_argument("--size", choices=list(SIZES), default="smollm2")
+    parser.add_argument("--steps", type=int, default=4, help="of one timed fit")
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--serve", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.serve:
+        serve(options.steps, options.serve)
+        return
+    os.environ.setdefault("NPROC", str(len(os.sched_getaffinity(0))))
+    with tempfile.TemporaryDirectory() as folder:
+        text = json.dumps(measure(options, folder), indent=1)
+    print(text)
+    if options.out:
+        options.out.write_text(text + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

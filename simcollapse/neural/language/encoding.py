@@ -1,0 +1,141 @@
+"""Pairs of texts as the rows of tokens that a fit takes (see `feeding`)."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+
+from simcollapse.checks import check_choice, check_whole
+from simcollapse.neural.language import padding
+from simcollapse.neural.language.texts import Texts
+
+Tree = Any
+EMPTY = ("error", "drop")
+
+
+class Encoder(Protocol):
+    """A tokenizer, such as `tokens.Tokens` or the module `grammar`."""
+
+    def encode(self, texts: Sequence[str], /) -> list[list[int]]: ...  # the tokens of each, nothing added
+
+
+class Encoded(NamedTuple):
+    """Rows, and what became of the pairs that did not fit."""
+
+    rows: Tree  # see `feeding`
+    places: np.ndarray  # of the rows among the pairs given
+    too_long: int  # pairs dropped or cut for their length
+    empty: int  # pairs dropped for an empty completion
+
+
+def encode(
+    texts: Texts,
+    tokens: Encoder,
+    width: int,
+    *,
+    start: int | None = None,
+    end: int | None = None,
+    too_long: str = "error",
+    empty: str = "error",
+) -> Encoded:
+    """Rows of `width` tokens.
+
+    Args:
+        texts: pairs.
+        tokens: the tokenizer; prompt and completion are encoded apart.
+        width: T, at most the model's context.
+        start: token before each prompt; None: nothing. An empty prompt has no other token, and the first token of a
+            text is never scored.
+        end: token after each completion; None: nothing.
+        too_long: what happens to longer pairs. "error"; "drop" leaves them out; "truncate" cuts the completion to the
+            room that the prompt leaves, or half the width where that is more, then the prompt, see `encode_prompts`.
+        empty: what happens to pairs whose completion has no token that can be scored. "error"; "drop".
+
+    Raises:
+        ValueError: a longer pair or an empty completion, where that is an error, or no pair that is left.
+    """
+    width = check_whole("width", width, 2)
+    check_choice("too_long", too_long, padding.TOO_LONG)
+    check_choice("empty", empty, EMPTY)
+    first = [] if start is None else [start]
+    prompts = [first + text for text in tokens.encode([pair.prompt for pair in texts.pairs])]
+    answers = tokens.encode([pair.completion for pair in texts.pairs])
+    unscored = np.array([len(p) + len(a) < 2 or not a for p, a in zip(prompts, answers, strict=True)], bool)
+    if unscored.any() and empty == "error":
+        raise ValueError(
+            f"completions must have a token each that can be scored, {unscored.sum()} of {len(unscored)} have none "
+            f"(the first is pair {int(np.argmax(unscored))}): leave them out with empty='drop'"
+        )
+    last = [] if end is None else [end]
+    answers = [answer + last for answer in answers]
+    length = np.array([len(p) + len(a) for p, a in zip(prompts, answers, strict=True)])
+    longer = (length > width) & ~unscored
+    if longer.any() and too_long == "error":
+        raise ValueError(
+            f"pairs must have at most {width} tokens, {longer.sum()} of {len(longer)} have more (the first is pair "
+            f"{int(np.argmax(longer))}, with {length[np.argmax(longer)]}): drop or cut them with too_long='drop' or "
+            "'truncate'"
+        )
+    kept = ~unscored & (~longer if too_long == "drop" else True)
+    tail = tokens.encode([texts.tail])[0]
+    for i in np.flatnonzero(longer & kept).tolist():
+        answers[i] = answers[i][: max(width - len(prompts[i]), width // 2)]
+        prompts[i] = _cut(prompts[i], width - len(answers[i]), first, tail)
+    places = np.flatnonzero(kept)
+    if not len(places):
+        raise ValueError(
+            f"no pair of {len(kept)} is left: {unscored.sum()} are empty, {longer.sum()} are too long"
+        )
+    rows = rows_of([prompts[i] for i in places.tolist()], [answers[i] for i in places.tolist()], width)
+    return Encoded(rows, places, int(longer.sum()), int(unscored.sum()))
+
+
+def encode_prompts(
+    texts: Texts, tokens: Encoder, most: int, *, start: int | None = None, too_long: str = "error"
+) -> padding.Fitted:
+    """Prompts of at most `most` tokens, to be continued.
+
+    too_long "truncate" cuts a prompt before the words that its template ends with; where it ends with the text itself,
+    at its beginning.
+
+    Raises:
+        ValueError: a longer one, where that is an error.
+    """
+    first = [] if start is None else [start]
+    made = [first + text for text in tokens.encode([pair.prompt for pair in texts.pairs])]
+    if too_long != "truncate":
+        return padding.fit_prompts(made, most, too_long)
+    most = check_whole("most", most, 1)
+    tail = tokens.encode([texts.tail])[0]
+    longer = sum(len(prompt) > most for prompt in made)
+    return padding.Fitted([_cut(prompt, most, first, tail) for prompt in made], np.arange(len(made)), longer)
+
+
+def rows_of(prompts: Sequence[Sequence[int]], answers: Sequence[Sequence[int]], width: int) -> Tree:
+    """Rows of pairs that fit into `width` tokens."""
+    rows = np.zeros((len(prompts), width), np.int32)
+    for row, prompt, answer in zip(rows, prompts, answers, strict=True):
+        row[: len(prompt) + len(answer)] = [*prompt, *answer]
+    begin = np.array([len(prompt) for prompt in prompts], np.int32)
+    length = begin + np.array([len(answer) for answer in answers], np.int32)
+    return {"tokens": rows, "begin": begin, "length": length}
+
+
+def held_out(texts: Texts, number: int, seed: int = 0) -> tuple[Texts, Texts]:
+    """All but `number` pairs, and these, drawn without regard to their order."""
+    number = check_whole("number", number, 1, len(texts.pairs) - 1)
+    order = np.random.default_rng(seed).permutation(len(texts.pairs))
+
+    def part(places: np.ndarray) -> Texts:
+        return texts._replace(pairs=[texts.pairs[i] for i in np.sort(places).tolist()])
+
+    return part(order[number:]), part(order[:number])
+
+
+def _cut(prompt: list[int], most: int, first: list[int], tail: list[int]) -> list[int]:
+    """At most `most` tokens of a prompt, of which the template's last words stay."""
+    if len(prompt) <= most:
+        return prompt
+    if not tail:
+        return (first + prompt[-(most - len(first)) :] if most > len(first) else first)[:most]
+    return (prompt[: most - len(tail)] if most > len(tail) else []) + tail[-most:]

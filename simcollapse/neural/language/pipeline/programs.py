@@ -1,0 +1,117 @@
+"""Scores from a user's own program: JSON lines on its standard input, one number a line on its standard output.
+
+Whatever the program does, this returns N numbers or raises `ProgramFailed`, which says what happened. It is started in
+a process group of its own, which is ended with it.
+"""
+
+import contextlib
+import json
+import math
+import os
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from typing import IO, Any
+
+import numpy as np
+
+LINES, LONGEST = 5, 300  # of standard error that a message repeats, and characters of one
+ROOM = 2**20  # bytes of output besides those of the scores; more is a program gone wrong
+A_SCORE = 200  # bytes
+NOISE = 2**28  # bytes of standard error
+
+
+class ProgramFailed(ValueError):
+    """A program that did not give its scores."""
+
+
+def ask(
+    command: Sequence[str], rows: Sequence[Mapping[str, Any]], *, timeout_s: float, who: str = "verifier"
+) -> np.ndarray:
+    """The scores (N,) that a program gives N rows.
+
+    Args:
+        command: the program and its arguments; no shell.
+        rows: one JSON object a line, in ASCII.
+        timeout_s: seconds after which it is ended.
+        who: what messages call it.
+
+    Raises:
+        ProgramFailed: it cannot be started, fails, takes too long, writes what are no finite numbers, not N lines, or
+            far too much.
+    """
+    name = f"{who} program {' '.join(command)!r}"
+    with (
+        tempfile.TemporaryFile("w+", encoding="utf-8") as given,
+        tempfile.TemporaryFile("w+b") as out,
+        tempfile.TemporaryFile("w+b") as errors,
+    ):
+        given.writelines(json.dumps(row) + "\n" for row in rows)
+        given.flush()
+        given.seek(0)
+        trouble = _run(command, name, given, out, errors, timeout_s, ROOM + A_SCORE * len(rows))
+        if trouble:
+            raise ProgramFailed(f"{name} {trouble}{_last_words(errors)}")
+        out.seek(0)
+        written = out.read().decode("utf-8", errors="replace")
+        try:
+            return _scores(written, len(rows))
+        except ValueError as error:
+            raise ProgramFailed(f"{name} {error}{_last_words(errors)}") from None
+
+
+def _run(command, name, given, out, errors, timeout_s, room) -> str:
+    """What went wrong; empty: it ended well."""
+    try:
+        process = subprocess.Popen(
+            list(command), stdin=given, stdout=out, stderr=errors, start_new_session=True
+        )
+    except OSError as error:
+        raise ProgramFailed(f"{name} cannot be started: {error.strerror}") from None
+    try:
+        until = time.monotonic() + timeout_s
+        while True:
+            left = until - time.monotonic()
+            try:
+                code = process.wait(max(0.0, min(left, 0.2)))
+                break
+            except subprocess.TimeoutExpired:
+                if left <= 0:
+                    return f"gave no answer within {timeout_s:g} s and was ended"
+                if os.fstat(out.fileno()).st_size > room or os.fstat(errors.fileno()).st_size > NOISE:
+                    return "wrote far more than one number a line and was ended"
+    finally:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)  # its children too, if it left some
+        process.wait()
+    if code < 0:
+        return f"was ended by signal {-code} ({signal.Signals(-code).name})"
+    return f"failed with exit code {code}" if code else ""
+
+
+def _scores(written: str, number: int) -> np.ndarray:
+    lines = written.rstrip().splitlines()
+    for place, line in enumerate(lines, start=1):
+        try:
+            good = math.isfinite(float(line))
+        except ValueError:
+            good = False
+        if not good:
+            raise ValueError(f"must write one finite number a line, line {place} is {line.strip()[:80]!r}")
+    if len(lines) != number:
+        raise ValueError(f"must write one number for each of {number} completions, it wrote {len(lines)}")
+    return np.array([float(line) for line in lines])
+
+
+def _last_words(errors: IO[bytes]) -> str:
+    size = errors.seek(0, os.SEEK_END)
+    errors.seek(max(0, size - LINES * LONGEST))
+    lines = [line.strip()[:LONGEST] for line in errors.read().decode("utf-8", errors="replace").splitlines()]
+    lines = [line for line in lines if line][-LINES:]
+    return (
+        f"; the last it wrote to standard error: {' | '.join(lines)}"
+        if lines
+        else "; it wrote nothing to standard error"
+    )

@@ -1,0 +1,321 @@
+"""The loop on a user's checkpoint, texts and verifier, from settings to tables; the same command goes on."""
+
+import dataclasses
+import json
+import math
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from simcollapse import keys, workflows
+from simcollapse.neural import checkpoints, loop, pools, selection
+from simcollapse.neural.language import checkpoints as published
+from simcollapse.neural.language import names, task, truths, verifiers
+from simcollapse.neural.language.checkpoints import Checkpoint
+from simcollapse.neural.language.choosing import choosing
+from simcollapse.neural.language.pipeline import programs, records
+from simcollapse.neural.language.pipeline.materials import Materials, materials
+from simcollapse.neural.language.pipeline.records import METRICS, SAMPLES, Kept, Noting, Once
+from simcollapse.neural.language.pipeline.settings import Correct, Settings
+from simcollapse.neural.language.room import FLOAT, check_room
+from simcollapse.neural.language.training import Tuner
+from simcollapse.neural.language.tuning import Tuning, tuning
+from simcollapse.neural.settings import neural_settings
+
+Tree = Any
+SETTINGS = "settings.json"
+COPIES = 4  # of the parameters while a fit runs: they, their gradients and Adam's two moments
+
+
+class Need(NamedTuple):
+    """What a run takes."""
+
+    parameters: int
+    disk_bytes: int
+    memory_bytes: int  # parameters and optimizer, activations apart
+    fit_rows: int  # of the largest fit
+    fit_tokens: int  # of one pass over them, at most
+    answers: int  # generated in all rounds
+
+
+class Program:
+    """A verifier's program as a verifier of rows."""
+
+    def __init__(self, texts: task.TextTask, command: tuple[str, ...], timeout_s: float):
+        self._texts, self._command, self._timeout_s = texts, command, timeout_s
+
+    def score(self, key: jax.Array, rows: Tree, model: Tree) -> np.ndarray:
+        """(N,).
+
+        Raises:
+            ProgramFailed: see `programs.ask`.
+        """
+        pairs = zip(self._texts.reader.prompts(rows), self._texts.reader.answers(rows), strict=True)
+        lines = [{"prompt": prompt, "completion": completion} for prompt, completion in pairs]
+        return programs.ask(self._command, lines, timeout_s=self._timeout_s)
+
+
+@dataclasses.dataclass(frozen=True)
+class Asked:
+    """Correct is what a program scores 0.5 or more."""
+
+    command: tuple[str, ...]
+    timeout_s: float
+
+    def correct(self, prompts: Any, answers: Any, references: Any) -> np.ndarray:
+        """(N,) bool.
+
+        Raises:
+            ProgramFailed: see `programs.ask`.
+        """
+        told = zip(prompts, answers, references, strict=True)
+        lines = [{"prompt": p, "completion": a} | ({"reference": r} if r else {}) for p, a, r in told]
+        return programs.ask(self.command, lines, timeout_s=self.timeout_s, who="correct") >= 0.5
+
+
+def run(
+    settings: Settings, out: str | Path, watch: Callable[[str], None] = lambda words: None
+) -> list[loop.Record]:
+    """The records of rounds 0..K; tables, checkpoints and the last model are in the folder `out`.
+
+    Raises:
+        ValueError, FileNotFoundError: bad settings, model or texts; a folder of other settings.
+        ProgramFailed: a program that did not give its scores. What was generated is kept: call again to go on.
+        OSError: not enough room on the disk.
+        FloatingPointError: a fit's loss is not finite.
+    """
+    out = Path(out)
+    with neural_settings(), checkpoints.alone(out):
+        return _run(settings, out, watch)
+
+
+def _run(s: Settings, out: Path, watch: Callable[[str], None]) -> list[loop.Record]:
+    made_of = materials(s)
+    for words in made_of.told:
+        watch(words)
+    identity = _identity(s)
+    _check_same(out, identity)
+    need = needs(s, made_of)
+    check_room(out, need.disk_bytes)
+    mine = text_task(s, made_of)
+    folder = out / "rounds"
+    saved = checkpoints.latest(folder, identity)
+    if saved is None:
+        state, record = loop.start(keys.root(s.seed), mine)
+        loop.save_start(folder, state, record, identity)
+        told = [record]
+    else:
+        state, told = loop.state_of(saved), saved.records
+    if s.correct.by == "rouge1":
+        mine = dataclasses.replace(mine, truth=_level(s.correct, mine, out, state.model, len(told) == 1))
+    kept = Kept(out / "answers", len(told))
+    noting = Noting(mine, kept, out)
+    judge = verifier(s, mine)
+    arm = loop.Arm(
+        noting, None if judge is None else Once(judge, kept), chosen(s), workflows.KNOWN[s.workflow]()
+    )
+    for k, record in enumerate(told):
+        _tell(out, mine, k, record, watch)
+
+    def seen(k: int, record: loop.Record) -> None:
+        if k < len(told):
+            return
+        kept.forget(k)  # those of this round stay until the next one is whole
+        _tell(out, mine, k, record, watch)
+
+    found = loop.run_chain(
+        keys.root(s.seed), arm, [s.n_per_round] * s.rounds, folder=folder, identity=identity, watch=seen
+    )
+    if s.save_model:
+        _save_model(out, made_of, checkpoints.latest(folder, identity))
+    return found
+
+
+def _tell(out, mine, k, record, watch):
+    """Write a round's metrics and some answers to held-out prompts; say how it went."""
+    records.replace_round(out / METRICS, k, [_line(k, record)])
+    shown = [
+        {"round": k, "prompt": prompt, "completion": answer}
+        for prompt, answer in task.read_shown(mine, record["shown"])
+    ]
+    records.replace_round(out / SAMPLES, k, shown)
+    watch(words_of(record, k))
+
+
+def text_task(s: Settings, made_of: Materials) -> task.TextTask:
+    """The task of the settings; with ROUGE-1, everything is correct until the level is known."""
+    g = s.generate
+    how = choosing(g.temperature, top_k=g.top_k, top_p=g.top_p)
+    sampling = task.sampling(made_of.most, how, batch=g.batch)
+    held = pools.count(made_of.held_out)
+    answered = min(s.answered, held)
+    return task.text_task(
+        Tuner(made_of.checkpoint.config, tuning_of(s)),
+        made_of.reader,
+        truth(s.correct),
+        rows=made_of.rows,
+        prompts=made_of.prompts,
+        references=made_of.references,
+        base=made_of.checkpoint.params,
+        continuing=s.continuing,
+        sampling=sampling,
+        measures=task.Measures(made_of.held_out, answered, sampling, min(8, answered)),
+    )
+
+
+def tuning_of(s: Settings) -> Tuning:
+    """How fits go.
+
+    Raises:
+        ValueError, TypeError: an unknown key or a value outside its range.
+    """
+    known = {field.name for field in dataclasses.fields(Tuning)} - {"save_every"}
+    unknown = [name for name in s.fit if name not in known]
+    if unknown:
+        raise ValueError(f"fit has an unknown key {unknown[0]!r}; known are {sorted(known)}")
+    return tuning(**{"precision": s.precision, **s.fit})
+
+
+def truth(correct: Correct) -> truths.Truth:
+    """What counts as correct, as far as the settings say it."""
+    if correct.by == "parser":
+        return truths.Parsed()
+    if correct.by == "command":
+        return Asked(correct.command, correct.timeout_s)
+    return truths.Overlap(0.0 if correct.least is None else correct.least)
+
+
+def _level(correct: Correct, mine: task.TextTask, out: Path, model: Tree, first: bool) -> truths.Truth:
+    """ROUGE-1 asked for: as given, or a quantile of the first model's answers, measured once."""
+    if correct.least is not None:
+        return truths.Overlap(correct.least)
+    if not any(mine.references):
+        raise ValueError("correct by ROUGE-1 needs references: a column for completions in the prompts' file")
+    kept = Kept(out / "level", 0)
+
+    def measured():
+        if not first:
+            raise ValueError(
+                f"{out / 'level'} is gone, which said what counts as correct: begin in another folder"
+            )
+        rows = mine.generate(jax.random.fold_in(keys.root(0), 1), model, min(200, len(mine.prompts)))
+        references = [mine.references[int(i)] for i in rows["source"]]
+        return {
+            "least": np.asarray(truths.overlap(references, mine.reader.answers(rows), correct.quantile).least)
+        }
+
+    return truths.Overlap(float(kept.get("level", measured)["least"]))
+
+
+def verifier(s: Settings, mine: task.TextTask) -> Any:
+    """Who judges; None: nobody."""
+    v = s.verifier
+    made: dict[str, Callable[[], Any]] = {
+        "none": lambda: None,
+        "command": lambda: Program(mine, v.command, v.timeout_s),
+        "oracle": lambda: verifiers.Oracle(mine),
+        "self": lambda: verifiers.Perplexity(mine.fitter.config, batch=s.generate.batch),
+        "random": verifiers.Random,
+        "length": lambda: verifiers.length_rule(mine, v.least_words, v.most_words),
+        "pattern": lambda: verifiers.pattern_rule(mine, v.pattern),
+        "parser": lambda: verifiers.Parser(mine),
+    }
+    return made[v.rule]()
+
+
+def chosen(s: Settings) -> Any:
+    """Which answers are kept, given scores."""
+    if s.verifier.rule == "none":
+        return selection.Everything()
+    if s.verifier.share is not None:
+        return selection.top_share(s.verifier.share)
+    return selection.threshold(s.verifier.threshold)  # pyright: ignore[reportArgumentType]
+
+
+def needs(s: Settings, made_of: Materials) -> Need:
+    """What the run takes, from its sizes."""
+    size = names.parameters(made_of.checkpoint.config)
+    width = made_of.rows["tokens"].shape[1]
+    real = pools.count(made_of.rows)
+    share = 1.0 if s.verifier.share is None else s.verifier.share
+    new = s.n_per_round * share
+    most = real + new * s.rounds if s.workflow == "accumulate" else max(real, new)
+    pool = (real + new * s.rounds) * width * FLOAT
+    copies = checkpoints.KEPT + 1 + s.save_model
+    return Need(
+        size,
+        int(copies * (size * FLOAT + pool)),
+        COPIES * size * FLOAT,
+        math.ceil(most),
+        math.ceil(most * width),
+        s.n_per_round * s.rounds,
+    )
+
+
+def _identity(s: Settings) -> str:
+    """What a folder must share with the settings to be gone on from: a program may be mended, rounds may be added."""
+    plain = dataclasses.asdict(s)
+    del plain["rounds"], plain["save_model"]
+    for part in ("verifier", "correct"):
+        plain[part] = {k: v for k, v in plain[part].items() if k not in ("command", "timeout_s")}
+    return json.dumps(plain, sort_keys=True)
+
+
+def _check_same(out: Path, identity: str) -> None:
+    """Note the settings, or compare them with those of the folder.
+
+    Raises:
+        ValueError: they differ.
+    """
+    path = out / SETTINGS
+    if path.is_file():
+        there, now = json.loads(path.read_text(encoding="utf-8")), json.loads(identity)
+        other = [key for key in now if there.get(key) != now[key]]
+        if other:
+            raise ValueError(
+                f"{out} holds a run with other settings ({', '.join(other)}): use another folder, or remove it"
+            )
+        return
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(identity + "\n", encoding="utf-8")
+    os.replace(partial, path)
+
+
+def _line(k: int, record: loop.Record) -> dict[str, Any]:
+    """A record as JSON holds it, with the rates of its round."""
+    table = loop.table([record])
+    numbers = {name: values[0] for name, values in table.items() if np.ndim(values) == 1}
+    plain = {
+        name: value.item() if isinstance(value, np.generic) else value for name, value in numbers.items()
+    }
+    return {"round": k} | {
+        n: None if isinstance(v, float) and not math.isfinite(v) else v for n, v in plain.items()
+    }
+
+
+def words_of(record: loop.Record, k: int) -> str:
+    """Round k in a line."""
+    line = _line(k, record)
+    parts = [f"round {k}"]
+    for name, words in (
+        ("loss", "held-out loss"), ("rouge1", "ROUGE-1"), ("distinct_2", "distinct-2"), ("num_kept", "kept"),
+        ("p", "p"), ("p_star", "p*"), ("generated_empty", "empty answers"),
+    ):  # fmt: skip
+        if line.get(name) is not None:
+            parts.append(f"{words} {line[name]:.4g}")
+    return ", ".join(parts)
+
+
+def _save_model(out: Path, made_of: Materials, saved: checkpoints.Saved | None) -> None:
+    if saved is not None:
+        params = jax.tree.map(np.asarray, loop.state_of(saved).model)
+        published.save(
+            out / "model", Checkpoint(made_of.checkpoint.config, params, made_of.checkpoint.tokens)
+        )
+
+
+__all__ = ["Need", "needs", "run"]

@@ -1,0 +1,148 @@
+"""What the pictures share: estimates over chains, panels of curves, words."""
+
+import importlib
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import xarray as xr
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+from scipy import stats
+
+from simcollapse.reproduce import claims, style
+from simcollapse.reproduce.claims import Claim
+from simcollapse.reproduce.estimates import Estimate
+from simcollapse.reproduce.language.settings import MADE, Config
+
+EXTRA = "neural"
+VERIFIER_COLORS = {
+    "oracle": style.STRENGTH_COLORS[0],
+    "self": style.STRENGTH_COLORS[1],
+    "weak": style.STRENGTH_COLORS[2],
+    "random": style.STRENGTH_COLORS[4],
+    "none": style.STRENGTH_COLORS[3],
+}
+VERIFIER_WORDS = {
+    "oracle": "oracle",
+    "self": "self-selection",
+    "weak": "weak supervision",
+    "random": "random",
+    "none": "unverified",
+}
+VERIFIER_MARKERS = {"oracle": "P", "self": "o", "weak": "v", "random": "X", "none": "s"}
+LABELS = {
+    "accuracy": "answers that are correct",
+    "loss": "held-out loss, nats a token",
+    "rouge1": "ROUGE-1 against the references",
+    "distinct_2": "distinct-2 of answers",
+    "self_bleu": "self-BLEU of answers",
+    "length": "length of answers, tokens",
+    "p_star": "p* of the verifier",
+    "p": "error rate p of the generator",
+    "acceptance_rate": "share kept",
+}
+
+
+def check(config: Config) -> None:
+    """Raise ImportError without the extra."""
+    importlib.import_module("simcollapse.neural.language")
+
+
+def runs(config: Config) -> xr.Dataset:
+    """What `runs.runs` gives, which needs the extra."""
+    from simcollapse.reproduce.language.runs import runs
+
+    return runs(config)
+
+
+def settings_of(data: xr.Dataset) -> dict[str, Any]:
+    """The configuration that `data` was computed with."""
+    return json.loads(data.attrs["config"])
+
+
+def quality(data: xr.Dataset) -> str:
+    """What a good answer is judged by: the parser for the made language, ROUGE-1 as published for real texts."""
+    return "accuracy" if settings_of(data)["data"] == MADE else "rouge1"
+
+
+def words(config: Config, data: xr.Dataset) -> str:
+    """Model, texts and seeds in a line."""
+    who = (
+        f"a decoder of bytes with {data.attrs['parameters']:,} parameters"
+        if not config.checkpoint
+        else f"{data.attrs['parameters']:,} parameters"
+    )
+    steps = f"{config.fit.max_steps:,} steps" if config.fit.max_steps else f"{config.fit.epochs} passes"
+    return f"{data.attrs['source']}, {who}, {steps} a fit; mean of {config.chains} seeds, bars of two standard errors"
+
+
+def note(config: Config) -> str:
+    """What stands under the table of claims."""
+    level = stats.t.sf(claims.SURE, config.chains - 1)
+    correct = (
+        "Correct: the parser of the made language accepts prompt and answer together (exact)."
+        if config.data == MADE
+        else f"Correct: ROUGE-1 at least the {100 * config.quantile:g} % quantile of the generator's answers (a proxy)."
+    )
+    return (
+        f"{correct} Claims ask for {claims.SURE:g} standard errors over {config.chains} seeds: for a difference that "
+        f"is not there, one-sided level {100 * level:.1f} % each (t, {config.chains - 1} degrees of freedom)."
+    )
+
+
+def at(data: xr.Dataset, name: str, arm: str, k: int) -> np.ndarray:
+    """A number of an arm's round k, (chain,)."""
+    return data[name].sel(arm=arm, round=k).transpose("chain").to_numpy().astype(float)
+
+
+def estimate(samples: np.ndarray) -> Estimate:
+    """Mean over chains, (chain,)."""
+    return Estimate(float(np.mean(samples)), float(np.std(samples, ddof=1) / np.sqrt(len(samples))))
+
+
+def above(statement: str, source: str, quantity: str, samples: np.ndarray, limit: float = 0.0) -> Claim:
+    """The mean of paired samples is above `limit`."""
+    return claims.above(statement, source, quantity, estimate(samples), limit)
+
+
+def curve(axis: Axes, data: xr.Dataset, name: str, arm: str, label: str | None, **look: Any) -> None:
+    """Mean over chains by round, with a band of two standard errors; rounds without a value are left out."""
+    values = data[name].sel(arm=arm).transpose("chain", "round").to_numpy()
+    there = np.isfinite(values).all(axis=0)
+    x, values = data["round"].to_numpy()[there], values[:, there]
+    mean, error = values.mean(axis=0), values.std(axis=0, ddof=1) / np.sqrt(len(values))
+    axis.plot(x, mean, label=label, markersize=3.8, linewidth=1.4, **look)
+    axis.fill_between(x, mean - 2 * error, mean + 2 * error, color=look["color"], alpha=0.18, linewidth=0)
+
+
+def bars(axis: Axes, x: Sequence[float] | np.ndarray, samples: Sequence[np.ndarray], **look: Any) -> None:
+    """Means over chains with bars of two standard errors, one for each of `x`."""
+    got = [estimate(one) for one in samples]
+    axis.errorbar(
+        x, [g.value for g in got], [2 * g.error for g in got], capsize=2, linewidth=1.3, **look
+    )  # fmt: skip
+
+
+def level(axis: Axes, samples: np.ndarray, label: str, **look: Any) -> None:
+    """A line across at the mean over chains."""
+    axis.axhline(float(np.mean(samples)), label=label, **({"color": "black", "linewidth": 1.0} | look))
+
+
+def floor(axis: Axes, data: xr.Dataset) -> None:
+    """The loss that no model beats, where it is known."""
+    if np.isfinite(data.attrs["floor"]):
+        axis.axhline(
+            data.attrs["floor"],
+            color="#666666",
+            linewidth=1.0,
+            linestyle=(0, (1, 2)),
+            label="the language itself",
+        )
+
+
+def by_round(axis: Axes, label: str) -> None:
+    """Axes of a panel by round."""
+    axis.set(xlabel="round k", ylabel=label)
+    axis.xaxis.set_major_locator(MaxNLocator(integer=True))

@@ -1,0 +1,132 @@
+"""Where a run's model and texts are from: embedded, or a checkpoint and real texts."""
+
+import dataclasses
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from simcollapse import keys
+from simcollapse.neural import pools
+from simcollapse.neural.language import checkpoints as published
+from simcollapse.neural.language import encoding, grammar, made, texts
+from simcollapse.neural.language.base import base_model
+from simcollapse.neural.language.config import Config as Decoder
+from simcollapse.neural.language.rows import Reader, prompts_of
+from simcollapse.reproduce.language.settings import MADE, Config
+
+Tree = Any
+HELD_OUT_SEED = 2**31 - 1
+
+
+class Deal(NamedTuple):
+    """The texts of one chain."""
+
+    rows: Tree  # those that the generator is tuned on
+    prompts: list[list[int]]  # that are answered
+    references: list[str]
+    others: Tree  # real rows besides those
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """Model and texts of a run."""
+
+    decoder: Decoder
+    base: Tree  # None: fits start from fresh parameters
+    reader: Reader
+    rows: Tree  # all real ones; None: drawn from the made language
+    held_out: Tree
+    most: int  # tokens of an answer
+    floor: float  # loss that no model beats; NaN where it is not known
+    words: str  # where the texts are from
+
+    def deal(self, key: jax.Array, config: Config) -> Deal:
+        """The texts of a chain: `n_prompts` with a prompt each, the first `n_real` of them real rows, and others."""
+        wanted = config.n_prompts + config.extra_real
+        rows = _made_rows(key, wanted, config.whole) if self.rows is None else self._dealt(key, wanted)
+        mine = pools.take(rows, np.arange(config.n_prompts))
+        mine = mine | {"source": np.arange(config.n_prompts, dtype=np.int32)}
+        others = pools.take(rows, np.arange(config.n_prompts, wanted))
+        return Deal(
+            pools.take(mine, np.arange(config.n_real)), prompts_of(mine), self.reader.answers(mine), others
+        )
+
+    def _dealt(self, key, wanted):
+        there = pools.count(self.rows)
+        if wanted > there:
+            raise ValueError(f"a chain needs {wanted:,} texts, {self.words} has {there:,} that fit")
+        order = np.random.default_rng(np.asarray(jax.random.key_data(key)).ravel()).permutation(there)
+        return pools.take(self.rows, order[:wanted])
+
+
+def source(config: Config) -> Source:
+    """The embedded decoder with the made language, or the checkpoint and texts that are named."""
+    return _embedded(config) if config.data == MADE else _real(config)
+
+
+def _embedded(config: Config) -> Source:
+    decoder = made.decoder(config.width, config.layers)
+    drawn = made.sentences(keys.root(HELD_OUT_SEED), config.held_out)
+    if config.whole:
+        held = made.whole_rows([one.prompt + one.answer for one in drawn])
+        floor = -float(np.sum([grammar.log_probability(o.prompt + o.answer) for o in drawn]))
+        floor /= float(np.sum(held["length"] - held["begin"]))
+        return Source(decoder, None, made.READER, None, held, made.WIDTH - 1, floor, "the made language")
+    base = base_model(decoder, config.base_steps)
+    held, floor = made.rows(drawn), made.least_loss(drawn)
+    return Source(decoder, base, made.READER, None, held, made.MOST, floor, "the made language")
+
+
+def _made_rows(key: jax.Array, number: int, whole: bool) -> Tree:
+    drawn = made.sentences(key, number)
+    return made.whole_rows([one.prompt + one.answer for one in drawn]) if whole else made.rows(drawn)
+
+
+def _real(config: Config) -> Source:
+    loaded = published.load(config.checkpoint, config.fit.precision)
+    if loaded.tokens is None:
+        raise ValueError(f"{config.checkpoint} must have a tokenizer.json to read texts, it has none")
+    decoder = loaded.config
+    wanted = config.chains * (config.n_prompts + config.extra_real)
+    name, limit = config.data, 4 * wanted + 10 * config.held_out  # some are too long, and a chain has its own
+    if Path(name).suffix:
+        read = texts.read(name, None, limit)
+        train, held = encoding.held_out(read, min(config.held_out, len(read.pairs) // 2), HELD_OUT_SEED)
+    else:
+        train = texts.load(name, "train", limit)
+        splits = [split for split in ("test", "validation") if split in texts.KNOWN[name].files]
+        if splits:
+            held = texts.load(name, splits[0], 4 * config.held_out)
+        else:
+            train, held = encoding.held_out(train, config.held_out, HELD_OUT_SEED)
+    end = decoder.stops[0] if decoder.stops else None
+    marks = {*decoder.stops, *([] if decoder.start is None else [decoder.start])}
+    start = decoder.start if any(not pair.prompt for pair in train.pairs) else None
+    made_rows = []
+    for part in (train, held):
+        got = encoding.encode(
+            part, loaded.tokens, config.tokens, start=start, end=end, too_long="drop", empty="drop"
+        )
+        # Prompts leave room for an answer.
+        fits = got.rows["begin"] + config.answer <= config.tokens
+        print(
+            f"{part.source}: {int(fits.sum()):,} of {len(part.pairs):,} texts; {got.too_long:,} too long, "
+            f"{got.empty:,} empty, {int((~fits).sum()):,} without room for an answer",
+            file=sys.stderr,
+            flush=True,
+        )
+        made_rows.append(pools.take(got.rows, fits))
+    held_rows = pools.take(made_rows[1], np.arange(min(config.held_out, pools.count(made_rows[1]))))
+    return Source(
+        decoder,
+        None if config.whole else loaded.params,
+        Reader(loaded.tokens.decode, frozenset(marks)),
+        made_rows[0],
+        held_rows,
+        config.answer,
+        float("nan"),
+        train.source,
+    )

@@ -1,0 +1,234 @@
+import json
+import shutil
+import sys
+from collections import namedtuple
+
+import numpy as np
+import pytest
+
+from simcollapse.auditing import audit_file
+from simcollapse.cli import main
+from simcollapse.neural.language import checkpoints as published
+from simcollapse.neural.language import made, models, pipeline, tokens
+from simcollapse.neural.language.checkpoints import Checkpoint
+from simcollapse.neural.language.pipeline import materials, running, settings
+
+CONFIG = """
+model = "embedded"
+n_real = 20
+n_per_round = 12
+rounds = 2
+held_out = 12
+answered = 6
+
+[generate]
+most = 44
+batch = 16
+
+[verifier]
+command = [{python!r}, "-S", {program!r}]
+share = 0.5
+timeout_s = 20
+
+[fit]
+max_steps = 2
+batch = 8
+"""
+GOOD = "import sys, json\nfor line in sys.stdin: print(len(json.loads(line)['completion']))\n"
+COUNTED = "import sys\nopen({path!r}, 'a').write('asked\\n')\n"
+
+
+@pytest.fixture(autouse=True)
+def _small(monkeypatch):
+    monkeypatch.setattr(materials, "EMBEDDED_WIDTH", 16)
+    monkeypatch.setattr(materials, "EMBEDDED_LAYERS", 1)
+    monkeypatch.setattr(materials, "EMBEDDED_STEPS", 2)
+
+
+@pytest.fixture
+def files(tmp_path):
+    program = tmp_path / "verify.py"
+    config = tmp_path / "loop.toml"
+    config.write_text(CONFIG.format(python=sys.executable, program=str(program)))
+    return config, program, tmp_path / "out"
+
+
+def lines(path):
+    return [json.loads(line) for line in path.read_text().splitlines()]
+
+
+def test_a_failing_program_loses_nothing_and_the_same_command_goes_on(files, capsys, tmp_path):
+    config, program, out = files
+    arguments = ["lm-loop", str(config), "--out", str(out)]
+    program.write_text("import sys\nsys.stderr.write('no such model\\n')\nsys.exit(7)\n")
+    assert main(arguments) == 3
+    told = capsys.readouterr().err
+    assert "error: verifier program" in told and "exit code 7" in told and "no such model" in told
+    answers = (out / "answers" / "round-1-answers.npz").read_bytes()
+    assert [line["round"] for line in lines(out / "metrics.jsonl")] == [0]
+
+    asked = tmp_path / "asked"
+    program.write_text(COUNTED.format(path=str(asked)) + GOOD)
+    assert main(arguments) == 0
+    assert "round 2, held-out loss" in capsys.readouterr().err
+    assert asked.read_text() == "asked\n" * 2
+    decisions = lines(out / "decisions.jsonl")
+    assert [one["round"] for one in decisions] == [1] * 12 + [2] * 12
+    first = [one for one in decisions if one["round"] == 1]
+    with np.load(out / "answers" / "round-2-answers.npz") as kept:
+        assert len(kept["tokens"]) == 12 and answers
+    assert all(one["score"] == len(one["completion"]) for one in decisions)
+    assert sum(one["kept"] for one in first) == 6
+    assert [line["round"] for line in lines(out / "metrics.jsonl")] == [0, 1, 2]
+    assert {line["round"] for line in lines(out / "samples.jsonl")} == {0, 1, 2}
+    loaded = published.load(out / "model")
+    assert loaded.config == made.decoder(16, 1)
+
+    # Once more: nothing is asked or changed, and more rounds may be added.
+    before = (out / "metrics.jsonl").read_bytes()
+    assert main(arguments) == 0
+    assert asked.read_text() == "asked\n" * 2 and (out / "metrics.jsonl").read_bytes() == before
+    config.write_text(config.read_text().replace("rounds = 2", "rounds = 3"))
+    assert main(arguments) == 0
+    assert asked.read_text() == "asked\n" * 3
+
+    report = audit_file(out / "decisions.jsonl", round="round")
+    assert report.p == pytest.approx(np.mean([not one["correct"] for one in lines(out / "decisions.jsonl")]))
+
+    config.write_text(config.read_text().replace("share = 0.5", "share = 0.25"))
+    capsys.readouterr()
+    assert main(arguments) == 3
+    assert "holds a run with other settings (verifier)" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_interrupted_and_whole_runs_agree(files, tmp_path):
+    config, program, out = files
+    program.write_text(GOOD)
+    asked = pipeline.read(config)
+    whole = pipeline.run(asked, tmp_path / "whole")
+    program.write_text("raise SystemExit(1)")
+    with pytest.raises(pipeline.ProgramFailed):
+        pipeline.run(asked, out)
+    program.write_text(GOOD)
+    again = pipeline.run(asked, out)
+    for name in ("loss", "num_correct", "num_kept", "fit_loss"):
+        assert [r[name] for r in whole[1:]] == [r[name] for r in again[1:]], name
+    assert (out / "decisions.jsonl").read_bytes() == (tmp_path / "whole" / "decisions.jsonl").read_bytes()
+
+
+def test_a_dry_run_says_what_it_takes(files, capsys):
+    config, _, out = files
+    assert main(["lm-loop", str(config), "--out", str(out), "--dry-run"]) == 0
+    told = capsys.readouterr().out
+    assert "6,704 parameters" in told and "24 answers" in told and "on disk" in told
+    assert not out.exists()
+
+
+def test_too_little_disk_is_said_before_the_run(files, monkeypatch):
+    config, _, out = files
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda place: usage(10, 9, 1))
+    with pytest.raises(OSError, match=r"checkpoints in .* take up to .* GB, 1e-09 GB are free"):
+        pipeline.run(pipeline.read(config), out)
+    assert not (out / "rounds").exists()
+
+
+class TestOwnCheckpoint:
+    """A folder as Hugging Face lays it out, and a file of pairs."""
+
+    @pytest.fixture
+    def given(self, tmp_path):
+        import jax
+        import tokenizers
+
+        words = ["[UNK]", "</s>", "Q", ":", "A", *[f"w{i}" for i in range(40)]]
+        maker = tokenizers.Tokenizer(
+            tokenizers.models.WordLevel({w: i for i, w in enumerate(words)}, "[UNK]")
+        )
+        maker.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+        from simcollapse.neural.language.config import config
+
+        small = config(vocabulary=48, width=16, layers=1, heads=2, hidden=16, context=24, stops=(1,))
+        params = jax.tree.map(np.asarray, models.init(small, jax.random.key(0)))
+        published.save(tmp_path / "mine", Checkpoint(small, params, tokens.Tokens(maker)))
+        rows = [{"q": f"w{i} w{i + 1}", "a": f"w{i + 2} w{i}"} for i in range(30)]
+        rows.append({"q": " ".join(["w1"] * 40), "a": "w1"})  # too long
+        rows.append({"q": "w1", "a": ""})  # without a completion
+        (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        return settings.from_table(
+            {
+                "model": str(tmp_path / "mine"), "data": str(tmp_path / "pairs.jsonl"), "prompt": "Q: {q} A:",
+                "completion": " {a}", "n_per_round": 10, "rounds": 1, "held_out": 6, "answered": 4,
+                "generate": {"most": 6}, "verifier": {"rule": "oracle", "share": 0.5},
+                "correct": {"quantile": 0.5}, "fit": {"epochs": 1},
+            }
+        )  # fmt: skip
+
+    def test_it_runs(self, given, tmp_path):
+        told = []
+        records = pipeline.run(given, tmp_path / "out", told.append)
+        assert "1 too long" in told[0] or "1 too long" in told[1]
+        assert records[1]["num_kept"] == 5 and records[1]["num_used"] == 5
+        decisions = lines(tmp_path / "out" / "decisions.jsonl")
+        assert all(one["prompt"].startswith("Q : w") for one in decisions)
+        again = pipeline.run(given, tmp_path / "out")
+        assert again[1]["loss"] == records[1]["loss"]
+        loaded = published.load(tmp_path / "out" / "model")
+        assert loaded.tokens is not None and loaded.config.vocabulary == 48
+
+    def test_what_does_not_fit_is_said(self, given, tmp_path):
+        import dataclasses
+
+        cases = (
+            (
+                {"generate": settings.Generate(most=24)},
+                "generate.most must be less than the model's context of 24",
+            ),
+            ({"prompt": "{nothing}"}, "must have the column 'nothing'"),
+            ({"data": str(tmp_path / "none.jsonl")}, "none.jsonl"),
+            ({"fit": {"epoch": 1}}, "fit has an unknown key 'epoch'"),
+        )
+        for change, words in cases:
+            with pytest.raises((ValueError, FileNotFoundError), match=words):
+                pipeline.run(dataclasses.replace(given, **change), tmp_path / "out2")
+
+
+@pytest.mark.parametrize(
+    "change, words",
+    [
+        ({"modl": "x"}, r"config has an unknown key 'modl'.*model"),
+        ({"rounds": 0}, "rounds must"),
+        ({"verifier": {"command": []}}, "verifier.command must be a program and its arguments"),
+        ({"verifier": {"command": "x"}}, "must have a share or a threshold"),
+        ({"verifier": {"command": "x", "share": 0.5, "threshold": 1.0}}, "and not both"),
+        ({"verifier": {"rule": "pattern", "command": "x", "share": 0.1}}, "do not go together"),
+        ({"verifier": {"rule": "orcale", "share": 0.1}}, "oracle"),
+        ({"verifier": {"rule": "oracle", "share": 1.5}}, "verifier.share"),
+        ({"correct": {"by": "command"}}, "needs a command"),
+        ({"data": "x.jsonl"}, "not with model = 'embedded'"),
+        ({"model": "mine"}, "data must be given with a checkpoint"),
+        ({"workflow": "replce"}, "replace"),
+    ],
+)
+def test_bad_settings(change, words):
+    good = {"model": "embedded", "n_per_round": 4, "rounds": 1}
+    with pytest.raises((ValueError, TypeError), match=words):
+        settings.from_table(good | change)
+
+
+def test_paths_are_relative_to_the_file_and_commands_may_be_words(tmp_path):
+    (tmp_path / "pairs.jsonl").write_text("{}")
+    (tmp_path / "c.toml").write_text(
+        'model = "owner/model"\ndata = "pairs.jsonl"\nn_per_round = 1\nrounds = 1\n'
+        "[verifier]\ncommand = \"python 'my verifier.py'\"\nthreshold = 0.5\n"
+    )
+    read = settings.read(tmp_path / "c.toml")
+    assert read.data == str(tmp_path / "pairs.jsonl") and read.model == "owner/model"
+    assert read.verifier.command == ("python", "my verifier.py") and read.verifier.rule == "command"
+    assert running.truth(settings.Correct(by="rouge1", least=0.3)).least == 0.3
+    with pytest.raises(FileNotFoundError):
+        settings.read(tmp_path / "none.toml")
+    (tmp_path / "c.toml").write_text("model = ")
+    with pytest.raises(ValueError, match="must be TOML"):
+        settings.read(tmp_path / "c.toml")
