@@ -8,7 +8,7 @@ import pytest
 import rich.console
 
 import simcollapse as sc
-from simcollapse import engine
+from simcollapse import chain, engine
 from simcollapse.streaming import QUANTILE_ERROR
 
 TASK = sc.linear_regression([1.0, -1.0], noise=0.5)
@@ -160,11 +160,12 @@ def test_tasks_of_different_dimension_share_a_result_without_the_model():
 
 
 def test_a_summary_names_the_first_frozen_chain():
-    ball = sc.knowledge_ball(bias=0.0, radius=0.5)
-    with pytest.warns(
-        UserWarning, match=r"froze \(first: verifier.bias=1000.0, chain 0, round 1: nothing kept"
-    ):
-        result = sweep({"verifier.bias": [0.1, 1000.0]}, ball=ball, record="summary")
+    ball, biases = sc.knowledge_ball(bias=0.0, radius=0.5), {"verifier.bias": [0.1, 1000.0]}
+    with pytest.warns(UserWarning, match="froze"):
+        first = sweep(biases, ball=ball)["reason"].values[1, 0, 1]
+    where = rf"froze \(first: verifier.bias=1000.0, chain 0, round 1: {chain.REASONS[first]}"
+    with pytest.warns(UserWarning, match=where):
+        result = sweep(biases, ball=ball, record="summary")
     assert result.attrs["num_frozen"] == 12
     assert result.attrs["first_frozen"].startswith("verifier.bias=1000.0, chain 0, round 1")
 

@@ -101,7 +101,8 @@ def _tables(path: Path, names: list[str]) -> Iterator[Any]:
 
 def _csv(path: Path, names: list[str]) -> Iterator[Any]:
     """Every cell as text: what a column holds must not be guessed from the first block."""
-    read = arrow_csv.ReadOptions(block_size=_BLOCK)
+    # without threads Arrow knows the number of a bad row
+    read = arrow_csv.ReadOptions(block_size=_BLOCK, use_threads=False)
     with arrow_csv.open_csv(str(path), read_options=read) as probe:
         _check_present(names, probe.schema.names, path)
     text = {name: pa.string() for name in names}

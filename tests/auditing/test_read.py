@@ -139,7 +139,7 @@ CSV = "correct,kept,group,w\n1,1,a,1\n0,no,b,1\n"
             {"weight": "w"},
             f"column 'w' of d.csv {POSITIVE}, got 'heavy' in row 3",
         ),
-        (CSV + "1,1\n", {}, "d.csv cannot be read: CSV parse error: Expected 4 columns, got 2"),
+        (CSV + "1,1\n", {}, "d.csv cannot be read: CSV parse error: Row #4: Expected 4 columns, got 2"),
         ("correct,kept\n1,0\n0,0\n", {}, "kept must be yes in at least one row, got none"),
     ],
 )

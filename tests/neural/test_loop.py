@@ -41,9 +41,9 @@ def test_a_fit_sees_what_the_workflow_says(workflow, wanted):
 
 def test_a_subsample_is_of_different_rows_of_the_whole_pool():
     task = Toy()
-    loop.run_chain(keys.root(0), arm(sc.accumulate_subsample(), task=task), SCHEDULE)
+    loop.run_chain(keys.root(2), arm(sc.accumulate_subsample(), task=task), SCHEDULE)
     everything = Toy()
-    loop.run_chain(keys.root(0), arm("accumulate", task=everything), SCHEDULE[:1])
+    loop.run_chain(keys.root(2), arm("accumulate", task=everything), SCHEDULE[:1])
     drawn, pool = task.seen[1]["x"], everything.seen[1]["x"]
     assert len(set(drawn)) == len(drawn) and set(drawn) <= set(pool)
     assert np.isin(drawn, pool[:10]).sum() not in (0, 10)  # of real rows some, not all: this key's draw
