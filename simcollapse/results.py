@@ -119,20 +119,23 @@ def rates(record: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         return dict.fromkeys(RATES, np.full_like(acceptance_rate, np.nan)) | {
             "acceptance_rate": acceptance_rate
         }
-    phi = _ratio(kept_correct, np.where(known, correct, 0))
-    psi = _ratio(kept - kept_correct, np.where(known, generated - correct, 0))
+    if not known.all():
+        correct = np.where(known, correct, np.nan)
+    wrong = generated - correct
+    phi, psi = _ratio(kept_correct, correct), _ratio(kept - kept_correct, wrong)
     return {
         "acceptance_rate": acceptance_rate,
         "phi": phi,
         "psi": psi,
-        "p": _ratio(generated - correct, np.where(known, generated, 0)),
+        "p": _ratio(wrong, generated),
         "p_star": _ratio(phi, phi + psi),
     }
 
 
-def _ratio(top, bottom):
-    out = np.full(np.shape(top), np.nan)
-    return np.divide(top, bottom, out=out, where=bottom > 0)  # false for NaN
+def _ratio(part, whole):
+    """A share; 0 of 0 is NaN."""
+    with np.errstate(invalid="ignore"):
+        return np.divide(part, whole)
 
 
 class _Chains:
