@@ -159,7 +159,9 @@ def _split(key, counts, mass, begin, end, halve):
 @chains_last
 def _search(source, count, p):
     """The smallest k with cdf(k) > a uniform; nothing is drawn where every count is 0."""
-    return jax.lax.cond(jnp.any(count > 0), _searched, lambda _, count, p: jnp.zeros_like(p), source, count, p)
+    return jax.lax.cond(
+        jnp.any(count > 0), _searched, lambda _, count, p: jnp.zeros_like(p), source, count, p
+    )
 
 
 def _searched(source, count, p):

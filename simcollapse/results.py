@@ -116,9 +116,8 @@ def rates(record: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     acceptance_rate = _ratio(kept, generated)
     known = correct >= 0
     if not known.any():
-        return dict.fromkeys(RATES, np.full_like(acceptance_rate, np.nan)) | {
-            "acceptance_rate": acceptance_rate
-        }
+        nothing = np.full_like(acceptance_rate, np.nan)
+        return {name: nothing for name in RATES} | {"acceptance_rate": acceptance_rate}
     if not known.all():
         correct = np.where(known, correct, np.nan)
     wrong = generated - correct
