@@ -295,3 +295,13 @@ def table(records: Sequence[Record]) -> dict[str, np.ndarray]:
         for name, values in found.items()
     }
     return arrays | results.rates(arrays)
+
+
+def stacked(tables: Sequence[Sequence[dict[str, np.ndarray]]], name: str, rounds: int) -> np.ndarray:
+    """One number of tables by arm and chain, (arm, chain, rounds + 1); NaN where an arm has no such round or number."""
+    out = np.full((len(tables), len(tables[0]), rounds + 1), np.nan)
+    for i, one in enumerate(tables):
+        for c, made in enumerate(one):
+            if name in made:
+                out[i, c, : len(made[name])] = made[name]
+    return out

@@ -1,6 +1,5 @@
 """What a run would take, before it is started: cells, blocks, memory, time from a calibration, size on disk."""
 
-import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from simcollapse import blocks, engine, results, terminal
+from simcollapse import blocks, disk, engine, results, terminal
 from simcollapse.runs import layout as layouts
 from simcollapse.runs import records
 
@@ -43,7 +42,7 @@ def forecast(experiment: engine.Experiment, out: Path, *, calibrate: bool = True
         * -(-at_once // len(experiment.devices)),
         "device_bytes": experiment.memory.device_bytes(experiment.devices[0]),
         "output_bytes": output_bytes(experiment, cut),
-        "free_bytes": free_bytes(out),
+        "free_bytes": disk.free_bytes(out),
     }
     if calibrate:
         made["compile_s"] = sum(p["compile_s"] for p in programs)
@@ -88,17 +87,9 @@ def output_bytes(experiment: engine.Experiment, cut: layouts.Layout) -> int:
     return cut.num_parts * record.num_bytes(results.flatten(experiment.shapes))
 
 
-def free_bytes(out: Path) -> int:
-    """Free space where `out` is or would be."""
-    place = out.absolute()
-    while not place.exists():
-        place = place.parent
-    return shutil.disk_usage(place).free
-
-
 def check_disk(out: Path, experiment: engine.Experiment, workers: int) -> None:
     """Raise OSError when the store would not fit on the disk."""
-    needed, free = output_bytes(experiment, layouts.lay_out(experiment, workers)), free_bytes(out)
+    needed, free = output_bytes(experiment, layouts.lay_out(experiment, workers)), disk.free_bytes(out)
     if needed + SPARE_BYTES > free:
         less = "" if experiment.plan.record == "summary" else "record='summary', "
         raise OSError(

@@ -2,7 +2,6 @@
 
 import dataclasses
 import hashlib
-import shutil
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -10,6 +9,7 @@ import jax
 import numpy as np
 
 from simcollapse.neural import checkpoints
+from simcollapse.neural.language import room
 from simcollapse.neural.language.config import Config
 from simcollapse.neural.language.tuning import Tuning
 
@@ -61,15 +61,7 @@ def latest(folder: Path, like: State, identity: str) -> State | None:
 def check_room(folder: Path, state: State) -> None:
     """Raise OSError unless the disk has room for the saved states of a fit."""
     needed = (checkpoints.KEPT + 1) * sum(x.nbytes for x in jax.tree.leaves((state.free, state.moments)))
-    place = Path(folder).resolve()
-    while not place.exists():
-        place = place.parent
-    room = shutil.disk_usage(place).free
-    if room < needed:
-        raise OSError(
-            f"saving the fit in {folder} takes up to {needed / 1e9:.3g} GB, {room / 1e9:.3g} GB are free: free some, "
-            "or fit without save_every"
-        )
+    room.check_room(folder, needed, "saved states of the fit in", "fit without save_every")
 
 
 def _numbered(tree: Tree) -> dict[str, Any]:

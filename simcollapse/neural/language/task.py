@@ -9,7 +9,7 @@ import numpy as np
 
 from simcollapse.checks import check_whole
 from simcollapse.neural import pools
-from simcollapse.neural.language import generation, metrics, models, scoring
+from simcollapse.neural.language import generation, metrics, models, scoring, training
 from simcollapse.neural.language.choosing import Choosing
 from simcollapse.neural.language.config import Config
 from simcollapse.neural.language.rows import FIELDS, Reader, completions_of, prompts_of, rows_of
@@ -25,10 +25,7 @@ DESCRIPTIONS = {
     **{f"{part}_{name}": f"{words}: {what}" for part, what in (
         ("generated", "of all generated answers of the round"), ("kept", "of those the verifier kept"))
        for name, words in metrics.DESCRIPTIONS.items() if not name.startswith("rouge")},
-    "fit_steps": "optimiser steps of the fit",
-    "fit_loss": "mean training loss of the last steps, nats a scored token",
-    "fit_tokens": "tokens that the fit saw, in all passes",
-    "fit_rows": "rows that the fit saw",
+    **training.DESCRIPTIONS,
 }  # fmt: skip
 
 

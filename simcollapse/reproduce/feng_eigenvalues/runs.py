@@ -90,7 +90,7 @@ class _Run:
             {
                 name: (
                     ("arm", "chain", "round"),
-                    self._stacked(tables, name),
+                    loop.stacked(list(tables.values()), name, config.rounds),
                     results.describe(name, task.DESCRIPTIONS),
                 )
                 for name in names
@@ -119,15 +119,6 @@ class _Run:
             jax=jax.__version__,
         )
         return data
-
-    def _stacked(self, tables, name):
-        """One number of every arm, chain and round."""
-        out = np.full((len(tables), self._config.chains, self._config.rounds + 1), np.nan)
-        for i, one in enumerate(tables.values()):
-            for c, table in enumerate(one):
-                if name in table:
-                    out[i, c, : len(table[name])] = table[name]
-        return out
 
     def _chain(self, c: int) -> tuple[dict[str, list[loop.Record]], loop.Record]:
         """Records of every arm, and what is measured of the generator. Arms share round 0 and all noise."""

@@ -77,7 +77,7 @@ class _Run:
             {
                 name: (
                     ("arm", "chain", "round"),
-                    self._stacked(tables, name),
+                    loop.stacked(list(tables.values()), name, config.rounds),
                     results.describe(name, task.DESCRIPTIONS),
                 )
                 for name in found
@@ -115,15 +115,6 @@ class _Run:
             for prompt, answer in task.read_shown(self._mine, record["shown"])
         ]
         (self._folder / "samples.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
-
-    def _stacked(self, tables, name):
-        """One number of every arm, chain and round."""
-        out = np.full((len(tables), self._config.chains, self._config.rounds + 1), np.nan)
-        for i, one in enumerate(tables.values()):
-            for c, table in enumerate(one):
-                if name in table:
-                    out[i, c, : len(table[name])] = table[name]
-        return out
 
     def _chain(self, c: int) -> dict[str, list[loop.Record]]:
         """Records of every arm. Arms share texts, round 0 and all noise."""

@@ -61,7 +61,11 @@ class _Run:
         names = dict.fromkeys(n for one in tables.values() for t in one for n in t if n != "shown")
         data = xr.Dataset(
             {
-                name: (("arm", "chain", "round"), self._stacked(tables, name), self._words(name))
+                name: (
+                    ("arm", "chain", "round"),
+                    loop.stacked(list(tables.values()), name, config.rounds),
+                    self._words(name),
+                )
                 for name in names
             },
             coords={
@@ -90,16 +94,6 @@ class _Run:
             jax=jax.__version__,
         )
         return data
-
-    def _stacked(self, tables, name):
-        """One number of every arm, chain and round."""
-        rounds = self._config.rounds + 1
-        out = np.full((len(tables), self._config.chains, rounds), np.nan)
-        for i, one in enumerate(tables.values()):
-            for c, table in enumerate(one):
-                if name in table:
-                    out[i, c, : len(table[name])] = table[name]
-        return out
 
     def _words(self, name):
         return results.describe(name, task.DESCRIPTIONS)
