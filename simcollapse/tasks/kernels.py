@@ -41,12 +41,15 @@ def log_kernel_sums(
         log_kernel = log_weight[:, None] - square_distances(scale * rows, scale * at)
         highest = jnp.maximum(largest, jnp.max(log_kernel, axis=0))
         base = jnp.where(highest > -jnp.inf, highest, 0.0)
-        total = total * jnp.exp(largest - base) + jnp.sum(jnp.exp(log_kernel - base[None]), axis=0)
+        # A compiler may compute log_kernel again here, rounded otherwise than the largest of it: never above 1.
+        kernels = jnp.exp(jnp.minimum(log_kernel - base[None], 0.0))
+        total = total * jnp.exp(largest - base) + jnp.sum(kernels, axis=0)
         return highest, total
 
     none = jnp.full(at.shape[1], -jnp.inf), jnp.zeros(at.shape[1])
     largest, total = jax.lax.fori_loop(first // size, (end + size - 1) // size, add, none)
-    return jnp.where(total > 0, largest, 0.0) + jnp.log(total)
+    some = largest > -jnp.inf  # then the largest kernel is in the total, as 1
+    return jnp.where(some, jnp.where(some, largest, 0.0) + jnp.log(jnp.maximum(total, 1.0)), -jnp.inf)
 
 
 def square_distances(rows: jax.Array, at: jax.Array) -> jax.Array:
