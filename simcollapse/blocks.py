@@ -290,9 +290,7 @@ def dispatch(jobs, devices, root, common_noise):
         waiting: list = []
         try:
             for i in range(len(jobs)):
-                waiting.append(pool.submit(run, i))
-                if i == 0:
-                    concurrent.futures.wait(waiting)  # compiles once, before others could do it beside
+                waiting.append(pool.submit(run, i))  # of calls that come together JAX compiles in one alone
                 if len(waiting) > 2 * at_once:
                     yield waiting.pop(0).result()
             while waiting:

@@ -2,6 +2,7 @@
 
 import io
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -234,3 +235,21 @@ def test_the_progress_bar_appears_only_when_asked_for_or_on_a_terminal(monkeypat
     assert not shown(terminal=True, progress=False)
     monkeypatch.setattr(engine, "PROGRESS_AFTER_S", 60.0)
     assert not shown(terminal=True)
+
+
+def test_blocks_that_start_together_compile_once():
+    """Two programs of eight blocks, of which two start at once."""
+    compiled = []
+    jax.monitoring.register_event_duration_secs_listener(
+        lambda event, seconds, **about: (
+            compiled.append(about.get("fun_name")) if "backend_compile" in event else None
+        )
+    )
+    try:
+        sc.sweep(
+            sc.gaussian(2), sc.none(), sc.replace(), over={"workflow": [sc.replace(), sc.accumulate()]},
+            n_real=7, n_per_round=7, rounds=2, chains=64, block_size=8, seed=0, engine="sample",
+        )  # fmt: skip
+    finally:
+        jax.monitoring.clear_event_listeners()
+    assert compiled.count("jit(one)") == 2
