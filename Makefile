@@ -24,7 +24,8 @@ PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11; do \
 
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-PYTEST := XLA_FLAGS="$(TEST_XLA_FLAGS)" $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+# NumPy's products with one thread: with two, and two test processes on two cores, some take fifty times as long.
+PYTEST := XLA_FLAGS="$(TEST_XLA_FLAGS)" OPENBLAS_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 .DELETE_ON_ERROR:
 .PHONY: demo test test-all lint lock clean venv

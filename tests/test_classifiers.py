@@ -187,12 +187,15 @@ def test_a_rule_of_zeros_is_measured():
 def test_bivariate_normal_probability():
     """Both signs together, against Owen's formula in `theory`, also for rules that are nearly the same."""
     random = np.random.default_rng(0)
+    cases = []
     for _ in range(300):
         a, b = random.normal(size=2) * random.choice([0.0, 0.1, 1.0, 3.0])
         angle = random.choice([random.uniform(0, np.pi), 1e-6, 1e-3, np.pi - 1e-4, np.pi / 2, 0.0])
         b = a * np.cos(angle) if random.random() < 0.3 else b
-        projected = class_metrics.Projected(
-            jnp.asarray([a]), jnp.asarray([b]), jnp.asarray(np.cos(angle)), jnp.asarray(np.sin(angle))
-        )
-        expected = sum(breakdown.bivariate_normal_cdf(s * a, s * b, np.cos(angle)) for s in (1, -1))
-        assert class_metrics.agreement(projected)[0] == pytest.approx(expected, abs=1e-10)
+        cases.append(([a], [b], np.cos(angle), np.sin(angle)))
+    projected = class_metrics.Projected(*(jnp.asarray(column) for column in zip(*cases, strict=True)))
+    found = jax.jit(jax.vmap(class_metrics.agreement))(projected)[:, 0]
+    expected = [
+        sum(breakdown.bivariate_normal_cdf(s * a, s * b, r) for s in (1, -1)) for [a], [b], r, _ in cases
+    ]
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-10)
