@@ -123,7 +123,10 @@ def test_capped_attention_is_the_formula():
     random = np.random.default_rng(0)
     q, k, v = (random.normal(size=(1, 3, 2, 4)).astype(np.float32) * 3 for _ in range(3))
     got = attention.attend(
-        jnp.asarray(q), attention.Cache(jnp.asarray(k), jnp.asarray(v)), scale=0.7, cap=2.0
+        jnp.asarray(q),
+        attention.Cache(*(jnp.swapaxes(jnp.asarray(x), 1, 2) for x in (k, v))),
+        scale=0.7,
+        cap=2.0,
     )
     for t, h in np.ndindex(3, 2):
         weight = np.exp(2 * np.tanh(0.7 * k[0, :, h] @ q[0, t, h] / 2))

@@ -9,7 +9,7 @@ import pytest
 from simcollapse import keys
 from simcollapse.neural.eigen import matrices, models, numbers, task
 from simcollapse.neural.training import training
-from simcollapse.neural.transformer import attention
+from simcollapse.neural.transformer import attention, products
 
 PROBLEM = matrices.problem(2, numbers.encoding("B1999", 1, lowest=0, highest=1))
 SIZES = models.sizes(PROBLEM, width=16, heads=2, encoder_layers=1, decoder_layers=1)
@@ -53,7 +53,11 @@ def test_attention_is_the_formula():
     random = np.random.default_rng(0)
     q, k, v = (random.normal(size=(2, 3, h, 5)).astype(np.float32) for h in (4, 2, 2))
     mask = np.tril(np.ones((3, 3), bool))
-    got = attention.attend(jnp.asarray(q), attention.Cache(jnp.asarray(k), jnp.asarray(v)), jnp.asarray(mask))
+    got = attention.attend(
+        jnp.asarray(q),
+        attention.Cache(*(jnp.swapaxes(jnp.asarray(x), 1, 2) for x in (k, v))),
+        jnp.asarray(mask),
+    )
     for b, t, h in np.ndindex(2, 3, 4):
         score = np.exp(k[b, : t + 1, h // 2] @ q[b, t, h] / math.sqrt(5))
         np.testing.assert_allclose(got[b, t, h], score @ v[b, : t + 1, h // 2] / score.sum(), rtol=1e-5)
@@ -200,3 +204,19 @@ def test_bad_sizes():
         models.sizes(PROBLEM, width=16, heads=2, precision="float16")
     with pytest.raises(ValueError, match="warmup must be <= 9"):
         task.optimizer(1e-3, steps=10, warmup=10)
+
+
+@pytest.mark.parametrize("lead", [(), (3,), (2, 3)])
+def test_products_have_the_gradients_of_the_plain_one(lead):
+    random = np.random.default_rng(7)
+    x, kernel, weight = (
+        random.normal(size=size).astype(np.float32) for size in ((*lead, 5), (5, 4), (*lead, 4))
+    )
+
+    def gradients(multiply):
+        return jax.grad(lambda x, kernel: jnp.sum(weight * jnp.tanh(multiply(x, kernel))), argnums=(0, 1))(
+            x, kernel
+        )
+
+    for own, plain in zip(gradients(products.product), gradients(jnp.matmul), strict=True):
+        np.testing.assert_allclose(own, plain, rtol=1e-5, atol=1e-6)

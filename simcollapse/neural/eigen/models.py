@@ -103,7 +103,7 @@ class DecoderLayer(nnx.Module):
         batch, width = x.shape[:2]
         h = self.norm1(x).reshape(batch * width, 1, -1)
         cache = write(cache, self.attention.memory(h), at)
-        seen = (jnp.arange(cache.key.shape[1]) <= at)[None]
+        seen = (jnp.arange(cache.key.shape[2]) <= at)[None]
         x = x + self.attention(h, cache, seen).reshape(x.shape)
         x = x + self.cross(
             self.norm2(x), source

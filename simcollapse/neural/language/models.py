@@ -99,7 +99,7 @@ class Decoder(nnx.Module):
             at: place of the first of `tokens`.
         """
         places = at + jnp.arange(tokens.shape[1])
-        there = jnp.arange(tokens.shape[1] if caches is None else caches[0].key.shape[1])
+        there = jnp.arange(tokens.shape[1] if caches is None else caches[0].key.shape[2])
         begin = jnp.zeros(len(tokens), jnp.int32) if begin is None else begin
         back = places[:, None] - there[None, :]
         seen = jnp.where(there >= begin[:, None, None], back, -1)

@@ -7,11 +7,12 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from simcollapse.neural.transformer.products import dot_general
 from simcollapse.neural.transformer.rotary import Turn, rotate
 
 
 class Cache(NamedTuple):
-    """Keys and values of a sequence, (B, S, K, H): S places, K heads, H numbers a head."""
+    """Keys and values of a sequence, (B, K, S, H): K heads, S places, H numbers a head, as products take them."""
 
     key: jax.Array
     value: jax.Array
@@ -19,13 +20,13 @@ class Cache(NamedTuple):
 
 def empty_cache(batch: int, places: int, heads: int, width: int, dtype: Any = jnp.float32) -> Cache:
     """Room for `places` tokens."""
-    nothing = jnp.zeros((batch, places, heads, width), dtype)
+    nothing = jnp.zeros((batch, heads, places, width), dtype)
     return Cache(nothing, nothing)
 
 
 def write(cache: Cache, new: Cache, at: jax.Array) -> Cache:
     """The cache with `new` from place `at` on."""
-    return jax.tree.map(lambda c, n: jax.lax.dynamic_update_slice_in_dim(c, n, at, axis=1), cache, new)
+    return jax.tree.map(lambda c, n: jax.lax.dynamic_update_slice_in_dim(c, n, at, axis=2), cache, new)
 
 
 def attend(
@@ -43,16 +44,20 @@ def attend(
     softmax is in single precision.
     """
     batch, length, heads, width = query.shape
-    shared = memory.key.shape[2]
-    query = query.reshape(batch, length, shared, heads // shared, width)
-    scores = jnp.einsum("btkgh,bskh->bkgts", query, memory.key).astype(jnp.float32)
+    shared = memory.key.shape[1]
+    group = heads // shared
+    query = jnp.transpose(query.reshape(batch, length, shared, group, width), (0, 2, 3, 1, 4))
+    query = query.reshape(batch, shared, group * length, width)
+    scores = jnp.einsum("bkxh,bksh->bkxs", query, memory.key).astype(jnp.float32)
     scores = soft_cap(scores * (width**-0.5 if scale is None else scale), cap)
     if mask is not None:
         mask = jnp.broadcast_to(mask, (batch, *mask.shape[-2:]))
-        scores = jnp.where(mask[:, None, None], scores, jnp.finfo(jnp.float32).min)
+        by_query = scores.reshape(batch, shared, group, length, -1)
+        scores = jnp.where(mask[:, None, None], by_query, jnp.finfo(jnp.float32).min).reshape(scores.shape)
     weight = jax.nn.softmax(scores, axis=-1).astype(query.dtype)
-    out = jnp.einsum("bkgts,bskh->btkgh", weight, memory.value)
-    return out.reshape(batch, length, heads, width)
+    out = jnp.einsum("bkxs,bksh->bkxh", weight, memory.value)
+    out = out.reshape(batch, shared, group, length, width)
+    return jnp.transpose(out, (0, 3, 1, 2, 4)).reshape(batch, length, heads, width)
 
 
 def soft_cap(x: jax.Array, cap: float | None) -> jax.Array:
@@ -87,7 +92,7 @@ class Attention(nnx.Module):
     ):
         self.heads, self.kv_heads, self.head = heads, kv_heads or heads, head or width // heads
         self.scale, self.cap = scale, cap
-        options: dict[str, Any] = {"use_bias": bias, "dtype": dtype, "rngs": rngs}
+        options: dict[str, Any] = {"use_bias": bias, "dtype": dtype, "rngs": rngs, "dot_general": dot_general}
         self.query = nnx.Linear(width, heads * self.head, **options)
         self.key_value = nnx.Linear(width, 2 * self.kv_heads * self.head, **options)
         self.out = nnx.Linear(heads * self.head, width, **options)
@@ -96,7 +101,8 @@ class Attention(nnx.Module):
         """Keys and values of x (B, S, width)."""
         both = self.key_value(x).reshape(*x.shape[:-1], 2 * self.kv_heads, self.head)
         key, value = jnp.split(both, 2, axis=-2)
-        return Cache(key if turn is None else rotate(key, turn), value)
+        key = key if turn is None else rotate(key, turn)
+        return Cache(jnp.swapaxes(key, 1, 2), jnp.swapaxes(value, 1, 2))
 
     def __call__(
         self, x: jax.Array, memory: Cache, mask: jax.Array | None = None, turn: Turn | None = None
@@ -124,7 +130,7 @@ class Mlp(nnx.Module):
         rngs: nnx.Rngs,
     ):
         self.activation = activation
-        options: dict[str, Any] = {"use_bias": bias, "dtype": dtype, "rngs": rngs}
+        options: dict[str, Any] = {"use_bias": bias, "dtype": dtype, "rngs": rngs, "dot_general": dot_general}
         self.inside = nnx.Linear(width, hidden, **options)
         self.outside = nnx.Linear(hidden, width, **options)
         self.factor = nnx.Linear(width, hidden, **options) if gated else None
