@@ -46,12 +46,15 @@ class _Task(NamedTuple):
     make: Callable[[], Any]
     metric: str
     kde: bool = False
+    counts: bool = False  # shares of outcomes are fitted
 
 
 TASKS = {
     "a mean": _Task(curves.mean_task, "squared_error"),
     "a Gaussian's mean": _Task(lambda: sc.gaussian(1, estimator="unbiased"), "squared_error"),
-    f"shares of {OUTCOMES} outcomes": _Task(lambda: sc.discrete(outcomes=OUTCOMES), "squared_error"),
+    f"shares of {OUTCOMES} outcomes": _Task(
+        lambda: sc.discrete(outcomes=OUTCOMES), "squared_error", counts=True
+    ),
     "a kernel density": _Task(
         lambda: sc.kde(1, bandwidth=BANDWIDTH, test=norm.ppf((np.arange(50) + 0.5) / 50)[:, None]),
         "nll",
@@ -78,7 +81,8 @@ def compute(config: Config) -> xr.Dataset:
     fits = [[_best(config, j, loss[i, j], error[i, j]) for j in range(shape[1])] for i in range(shape[0])]
     data["best"] = ("task", "n_real"), [[fit.value for fit in row] for row in fits]
     data["best_se"] = ("task", "n_real"), [[fit.error for fit in row] for row in fits]
-    data["best_theory"] = "n_real", [min(1.0, GENERATOR / (2 * n)) for n in config.n_real]
+    theory = [[min(1.0, exact_share(n, TASKS[name])) for n in config.n_real] for name in tasks]
+    data["best_theory"] = ("task", "n_real"), theory
     laws = [power_law(data["n_real"].to_numpy(), row) for row in fits]
     for name, values in zip(("power", "factor"), zip(*laws, strict=True), strict=True):
         data[name] = "task", [one.value for one in values]
@@ -87,7 +91,7 @@ def compute(config: Config) -> xr.Dataset:
         title="a law for the best share of generated rows",
         heading=f"n real rows, and generated ones of share s of all; the generator was fitted to {GENERATOR} real rows "
         "of its own\npoints: best share, from a parabola in s through the simulated losses, with two standard errors\n"
-        "black: exact, G/(2n); dotted: power law fitted to the points",
+        "black: exact, G/(2n), of outcomes (G + 1)/(2(n + 1)); dotted: power law fitted to the points",
         config=json.dumps(dataclasses.asdict(config)),
         note="Only n with a best share inside the simulated ones enter the fitted law. A density estimate's generator "
         f"smooths the data (bandwidth {BANDWIDTH:g}) and its rows smooth the estimate once more, so they are worth "
@@ -113,6 +117,16 @@ def _loss(config: Config, i: int, j: int, k: int) -> tuple[float, float]:
         progress=False,
     )[task.metric].isel(round=1)
     return float(result.mean()), float(result.std(ddof=1) / np.sqrt(result.size))
+
+
+def exact_share(n: int, task: _Task) -> float:
+    """The best share s of generated rows to add to n real ones, for a generator fitted to G rows of its own.
+
+    The loss of a mean is (1 - s)^2/n of the real rows, s^2/G of the generator and s (1 - s) v/n of its rows, where v is
+    the variance of a generated row over that of a real one. v = 1 for an unbiased generator: s = G/(2n). Shares of
+    outcomes have v = 1 - 1/G: s = (G + 1)/(2(n + 1)). Of a density estimate it is the former, for comparison.
+    """
+    return (GENERATOR + 1) / (2 * (n + 1)) if task.counts else GENERATOR / (2 * n)
 
 
 def _generated(n: int, share: float) -> int:
@@ -173,7 +187,7 @@ def compare(data: xr.Dataset) -> list[Claim]:
     z, number = off / data["best_se"], int(off.notnull().sum())
     rows.append(
         claims.largest_z(
-            "the best share is G/(2n)",
+            "the best share is G/(2n), of shares of outcomes (G + 1)/(2(n + 1))",
             DERIVED,
             "best shares by task and n",
             float(abs(z).max()),
@@ -201,14 +215,18 @@ def draw(data: xr.Dataset) -> Figure:
     style.heading(figure, data.attrs["heading"])
     left, right = figure.subplots(1, 2, width_ratios=(1.4, 1))
     n = data["n_real"].to_numpy()
-    left.plot(n, data["best_theory"], **style.THEORY, label="G/(2n)")
+    left.plot(n, data["best_theory"].isel(task=0), **style.THEORY, label="G/(2n)")
     shift = np.exp(np.linspace(-0.04, 0.04, data.sizes["task"]))
     middle = data.sizes["n_real"] // 2
     for i, (color, marker) in enumerate(zip(curves.COLORS, "so^D"[: data.sizes["task"]], strict=False)):
         one = data.isel(task=i)
         there = (one["best"] > 2 * one["best_se"]) & (one["best"] < 1)
-        words = f"{one['task'].item()}: ({float(one['factor']):.2f} ± {2 * float(one['factor_se']):.2f}) "
-        words += f"(G/n)^({float(one['power']):.2f} ± {2 * float(one['power_se']):.2f})"
+        words = f"{one['task'].item()}: "
+        if np.isfinite(one["power"]):
+            words += f"({float(one['factor']):.2f} ± {2 * float(one['factor_se']):.2f}) "
+            words += f"(G/n)^({float(one['power']):.2f} ± {2 * float(one['power_se']):.2f})"
+        else:
+            words += "no power law (fewer than 3 best shares between 0 and 0.7)"
         left.errorbar(
             n * shift[i], one["best"].where(there), 2 * one["best_se"], color=color, marker=marker, linestyle="none",
             elinewidth=1.2, label=words,
