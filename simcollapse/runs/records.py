@@ -43,10 +43,11 @@ class Chains:
             mine = {"cell": job.cells.astype(_INT), "chain": job.chain_numbers.astype(_INT)} | record
             for name, values in mine.items():
                 if name not in out:
-                    padding = -1 if name in ("cell", "chain") else 0
-                    out[name] = np.full((self.rows, *values.shape[1:]), padding, values.dtype)
+                    out[name] = np.empty((self.rows, *values.shape[1:]), values.dtype)
                 out[name][begin:end] = values[: job.num_valid]
             begin = end
+        for name, values in out.items():
+            values[begin:] = -1 if name in ("cell", "chain") else 0
         return out
 
     def collect(self, columns: Columns, collector: Any) -> None:

@@ -72,7 +72,7 @@ def run(
         with directory.locked(Path(out), shard):
             workers = 1 if shard is None else shard[1]
             made = open_or_make(Path(out), plain, experiment, workers, mix_settings, alone=shard is None)
-            held = _go_on(made, experiment, shard, progress)
+            held = _go_on(made, experiment, shard, progress, summary.first_round(made.plan, check))
             if meet is not None:
                 meet()
             if leads and _whole(made, shard):
@@ -161,9 +161,13 @@ def _words(experiment: engine.Experiment) -> str:
 
 
 def _go_on(
-    made: Run, experiment: engine.Experiment, shard: tuple[int, int] | None, progress: bool | None
+    made: Run,
+    experiment: engine.Experiment,
+    shard: tuple[int, int] | None,
+    progress: bool | None,
+    first_round: int,
 ) -> dict[int, list[summary.Piece]]:
-    """Compute the parts that are neither done nor another shard's; what they add to the summary."""
+    """Compute the parts that are neither done nor another shard's; what they add to the summary from a round on."""
     store = made.store()
     left = store.sweep_up() if shard is None else 0
     mine = [n for n in range(made.layout.num_parts) if shard is None or n % shard[1] == shard[0]]
@@ -180,7 +184,7 @@ def _go_on(
     try:
         for number, columns in _computed(made, experiment, parts, progress):
             finished += 1
-            held[number] = summary.pieces(plan, columns)
+            held[number] = summary.pieces(plan, columns, first_round)
             made.log(f"part {number} done")
     except KeyboardInterrupt:
         made.log(f"interrupted after {finished} parts")

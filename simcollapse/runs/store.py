@@ -249,7 +249,7 @@ def write_atomically(path: Path, data: bytes | memoryview, *, sync: bool = True)
     Raises:
         OSError: with `path` as its filename.
     """
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    partial = f"{path}.{os.getpid()}.partial"
     try:
         with open(partial, "wb") as file:
             file.write(data)
@@ -259,7 +259,7 @@ def write_atomically(path: Path, data: bytes | memoryview, *, sync: bool = True)
         os.replace(partial, path)
     except BaseException as error:
         with contextlib.suppress(OSError):
-            partial.unlink()
+            os.unlink(partial)
         if isinstance(error, OSError):
             error.filename, error.filename2 = str(path), None
         raise

@@ -33,24 +33,31 @@ class Piece(NamedTuple):
     square: np.ndarray  # sum of squares about the mean
 
 
-def pieces(plan: results.Plan, columns: records.Columns) -> list[Piece]:
-    """What a part adds to the moments of a run."""
-    return list((_of_streams if plan.record == "summary" else _of_chains)(columns, plan.rounds + 1))
+def first_round(plan: results.Plan, check: bool) -> int:
+    """From which round on `write` needs moments: it tells the last one, a check compares them all."""
+    return 0 if check else plan.rounds
 
 
-def moments(run: Run, held: dict[int, list[Piece]] | None = None) -> Moments:
-    """Mean over chains and its standard error, (cells, K + 1) each, of every recorded number.
+def pieces(plan: results.Plan, columns: records.Columns, first: int = 0) -> list[Piece]:
+    """What a part adds to the moments of a run, in the rounds from `first` on."""
+    return list((_of_streams if plan.record == "summary" else _of_chains)(columns, plan.rounds + 1, first))
+
+
+def moments(run: Run, held: dict[int, list[Piece]] | None = None, first: int = 0) -> Moments:
+    """Mean over chains and its standard error of every recorded number, (cells, K + 1 - first) each.
 
     Parts are merged in order. Those that this process computed itself may be `held`, which is emptied; the others are
-    read.
+    read. Rounds before `first` are left out, of held ones too.
     """
     held = {} if held is None else held
     plan, store = run.plan, run.store()
-    shape = (len(plan.cells), plan.rounds + 1)
+    shape = (len(plan.cells), plan.rounds + 1 - first)
     sums: dict[str, list[np.ndarray]] = {}
     for number in store.done():
         mine = held.pop(number, None)
-        for name, touched, count, mean, square in pieces(plan, store.read(number)) if mine is None else mine:
+        if mine is None:
+            mine = pieces(plan, store.read(number), first)
+        for name, touched, count, mean, square in mine:
             if name not in sums:
                 sums[name] = [np.zeros(shape) for _ in range(3)]
             before = [a[touched] for a in sums[name]]
@@ -64,22 +71,21 @@ def moments(run: Run, held: dict[int, list[Piece]] | None = None) -> Moments:
     return out
 
 
-def _of_chains(columns: records.Columns, width: int) -> Iterator[Piece]:
+def _of_chains(columns: records.Columns, width: int, first_round: int) -> Iterator[Piece]:
     """Pieces of a part that holds chains. Numbers with more axes than rounds are left out.
 
     Chains of a cell stand together, padding comes last.
     """
     rows = int(np.count_nonzero(columns["cell"] >= 0))
     cells, first, chains = np.unique(columns["cell"][:rows], return_index=True, return_counts=True)
-    record = {name: values[:rows] for name, values in columns.items() if name not in ("cell", "chain")}
-    record |= results.rates(record)
-    for name, values in record.items():
-        if values.shape[1:] == (width,):
-            yield Piece(name, cells, *_grouped_moments(values, first, chains))
+    by_round = {name: values for name, values in columns.items() if values.shape[1:] == (width,)}
+    record = {name: values[:rows, first_round:] for name, values in by_round.items()}
+    for name, values in (record | results.rates(record)).items():
+        yield Piece(name, cells, *_grouped_moments(values, first, chains))
 
 
 def _grouped_moments(values: np.ndarray, first: np.ndarray, sizes: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Count, mean and sum of squares about it of groups of rows, NaN left out, (groups, K + 1) each.
+    """Count, mean and sum of squares about it of groups of rows, NaN left out, (groups, rounds) each.
 
     Group i is `sizes`[i] rows from `first`[i] on.
     """
@@ -100,14 +106,14 @@ def _grouped_moments(values: np.ndarray, first: np.ndarray, sizes: np.ndarray) -
     return count, mean, np.add.reduceat(np.square(gaps, out=gaps), first)
 
 
-def _of_streams(columns: records.Columns, width: int) -> Iterator[Piece]:
+def _of_streams(columns: records.Columns, width: int, first_round: int) -> Iterator[Piece]:
     """Pieces of a part that holds streams, block by block."""
     for row in np.flatnonzero(columns["cell"] >= 0).tolist():
         for block in records.blocks_of(columns, row):
             for name in records.names(columns):
                 moments = [columns[f"{name}.{field}"][row, block] for field in ("count", "mean", "square")]
                 if len(moments[0]) == width:
-                    yield Piece(name, columns["cell"][row], *moments)
+                    yield Piece(name, columns["cell"][row], *(m[first_round:] for m in moments))
 
 
 def write(
@@ -119,9 +125,9 @@ def write(
 ) -> dict[str, Any]:
     """Write summary.txt and summary.json of a finished run, with z-scores against closed forms where asked.
 
-    `held` is as of `moments`.
+    `held` is as of `moments`, from `first_round` on.
     """
-    found = moments(run, held)
+    found = moments(run, held, first_round(run.plan, check))
     plain = summarise(run, found)
     words, told = text(plain), "summary written"
     if check:
