@@ -72,7 +72,7 @@ def run(
         with directory.locked(Path(out), shard):
             workers = 1 if shard is None else shard[1]
             made = open_or_make(Path(out), plain, experiment, workers, mix_settings, alone=shard is None)
-            held = _go_on(made, experiment, shard, progress, summary.first_round(made.plan, check))
+            held = _go_on(made, experiment, shard, progress, summary.asked(made.plan, check))
             if meet is not None:
                 meet()
             if leads and _whole(made, shard):
@@ -165,9 +165,9 @@ def _go_on(
     experiment: engine.Experiment,
     shard: tuple[int, int] | None,
     progress: bool | None,
-    first_round: int,
+    ask: summary.Asked,
 ) -> dict[int, list[summary.Piece]]:
-    """Compute the parts that are neither done nor another shard's; what they add to the summary from a round on."""
+    """Compute the parts that are neither done nor another shard's; what they add to the moments that are asked for."""
     store = made.store()
     left = store.sweep_up() if shard is None else 0
     mine = [n for n in range(made.layout.num_parts) if shard is None or n % shard[1] == shard[0]]
@@ -184,7 +184,7 @@ def _go_on(
     try:
         for number, columns in _computed(made, experiment, parts, progress):
             finished += 1
-            held[number] = summary.pieces(plan, columns, first_round)
+            held[number] = summary.pieces(plan, columns, ask)
             made.log(f"part {number} done")
     except KeyboardInterrupt:
         made.log(f"interrupted after {finished} parts")
