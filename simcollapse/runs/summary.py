@@ -90,10 +90,10 @@ def _of_chains(columns: records.Columns, width: int, ask: Asked) -> Iterator[Pie
 
     Chains of a cell stand together, padding comes last.
     """
-    rows = int(np.count_nonzero(columns["cell"] >= 0))
-    cells, first, chains = np.unique(columns["cell"][:rows], return_index=True, return_counts=True)
-    by_round = {name: values for name, values in columns.items() if values.shape[1:] == (width,)}
-    record = {name: values[:rows, ask.first :] for name, values in by_round.items()}
+    cell = columns["cell"]
+    rows = int(np.count_nonzero(cell >= 0))
+    cells, first, chains = np.unique(cell[:rows], return_index=True, return_counts=True)
+    record = {name: values[:rows] for name, values in records.by_round(columns, width, ask.first).items()}
     for name, values in (record | results.rates(record)).items():
         if ask.has(name):
             yield Piece(name, cells, *_grouped_moments(values, first, chains))
