@@ -234,8 +234,8 @@ def block_size(program, chains, asked, memory, device) -> int:
     limit = memory.device_bytes(device)
     if per_chain > limit:
         raise MemoryError(
-            f"one chain needs {per_chain / 2**20:,.0f} MiB, a block may take {limit / 2**20:,.0f} MiB; "
-            "use fewer rows or rounds, a workflow without a row buffer, or a larger memory_bytes"
+            f"one chain needs {_mebibytes(per_chain)}, a block may take {_mebibytes(limit)}; use fewer rows or "
+            "rounds, a workflow without a row buffer, or a larger memory_bytes (simcollapse run: --memory)"
             + _by_law(program)
         )
     if asked is not None:
@@ -249,6 +249,11 @@ def block_size(program, chains, asked, memory, device) -> int:
     size = min(size, -(-total // LEAST_BLOCKS), limit // per_chain, 2**16)
     size = 2 ** int(np.log2(max(size, 1)))
     return int(min(max(size, LEAST_BLOCK), 2 ** int(np.ceil(np.log2(total)))))
+
+
+def _mebibytes(count: int) -> str:
+    mebibytes = count / 2**20
+    return f"{mebibytes:,.0f} MiB" if mebibytes >= 10 else f"{mebibytes:.2g} MiB"
 
 
 def _by_law(program) -> str:

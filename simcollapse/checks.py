@@ -159,6 +159,24 @@ def check_choice(name: str, value: Any, known: Iterable[str]) -> None:
         raise ValueError(f"{name} must be one of {known}, got {value!r}{nearest(str(value), known)}")
 
 
+def check_keys(place: str, given: Iterable[str], known: Iterable[str], needed: Iterable[str]) -> None:
+    """Raise unless the table at `place`, which has the keys `given`, has none but `known` ones and all `needed` ones.
+
+    Raises:
+        ValueError: an unknown key; the nearest known is named.
+        TypeError: a missing key.
+    """
+    given, known = list(given), list(known)
+    for key in given:
+        if key not in known:
+            raise ValueError(
+                f"{place} has an unknown key {key!r}; known are {known}{nearest(str(key), known)}"
+            )
+    missing = [name for name in needed if name not in given]
+    if missing:
+        raise TypeError(f"{place} lacks {', '.join(missing)}")
+
+
 def nearest(word: str, known: Iterable[str]) -> str:
     """A hint such as ". Did you mean 'radius'?", or nothing when no known word is near."""
     close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.5)

@@ -71,7 +71,8 @@ def sweep(
         task, verifier, workflow: the three choices. `verifier` may be a plain function
             `accept(key, batch, model) -> mask` or "none", `workflow` a known name.
         over: swept values by path, for example {"verifier.radius": [0.5, 1], "n_per_round": [100, 1000]}. Values
-            of numeric fields share one compiled program; other choices (a workflow, a design) get one each.
+            of numeric fields share one compiled program; other choices (a workflow, a design) get one each. The
+            values of an axis differ.
         n_real: real samples of round 0.
         n_per_round: samples of each later round: a number, a sequence of length K, or a `schedules.Growth`.
         rounds: K >= 0, rounds after round 0.

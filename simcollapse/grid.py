@@ -2,11 +2,13 @@
 
 import dataclasses
 import itertools
-from collections.abc import Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping
 from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
+from simcollapse import named
 from simcollapse.checks import as_float, check_fields, nearest
 
 
@@ -25,8 +27,8 @@ def axes_of(choices: dict[str, Any], over: dict[str, Any]) -> dict[str, list]:
         over: values by path: a name of `choices` or a parameter below one, for example "verifier.radius".
 
     Raises:
-        ValueError: an unknown path (the nearest known is named), an axis without values, or two axes of which
-            one would overwrite the other.
+        ValueError: an unknown path (the nearest known is named), an axis without values or with equal ones, or two
+            axes of which one would overwrite the other.
         TypeError: `over` is not a mapping, or an axis is not a list of values.
     """
     if not isinstance(over, Mapping):
@@ -42,6 +44,7 @@ def axes_of(choices: dict[str, Any], over: dict[str, Any]) -> dict[str, list]:
         if not axes[path]:
             raise ValueError(f"over[{path!r}] must have at least one value, got none")
         _check_path(choices, path)
+        _check_distinct(path, axes[path])
     for one, other in itertools.permutations(axes, 2):
         if other.startswith(one + "."):
             raise ValueError(f"over names both {one!r} and {other!r}, and one would overwrite the other")
@@ -102,6 +105,32 @@ def _check_path(choices, path):
         if field not in known:
             raise ValueError(f"over names an unknown path {path!r}; known are {known}{nearest(field, known)}")
         thing = getattr(thing, field)
+
+
+def _check_distinct(path: str, values: list) -> None:
+    """Raise ValueError where two values of an axis are equal: their cells could not be told apart by it."""
+    first: dict[Any, int] = {}
+    for i, value in enumerate(values):
+        before = first.setdefault(_identity(value), i)
+        if before != i:
+            raise ValueError(
+                f"over[{path!r}] must have values that differ, got {named.repr_short(value)} at {before} and at {i}; "
+                "for more chains of a cell raise chains"
+            )
+
+
+def _identity(value: Any) -> Any:
+    """Equal for equal values: numbers by value, choices by kind and numbers, others as Python compares them."""
+    leaves, structure = jax.tree.flatten(value, is_leaf=lambda x: isinstance(x, (list, tuple)))
+    return structure, tuple(_leaf_identity(leaf) for leaf in leaves)
+
+
+def _leaf_identity(leaf: Any) -> Any:
+    try:
+        array = np.asarray(leaf, dtype=float) + 0.0  # no -0
+    except (TypeError, ValueError):
+        return leaf if isinstance(leaf, Hashable) else id(leaf)
+    return array.shape, array.tobytes()
 
 
 def _open(field) -> bool:

@@ -88,6 +88,11 @@ def test_generators_ranges_and_arrays_are_axes():
 
 
 @pytest.mark.slow
+def test_values_that_differ_a_little_or_in_shape_are_no_equals():
+    result = sweep({"n_per_round": [[40, 30, 20], [40, 30, 21], 40], "task.noise": [0.5, 0.5 + 1e-6]})
+    assert result.sizes["n_per_round"] == 3 and result.sizes["task.noise"] == 2
+
+
 def test_a_flag_is_an_axis():
     result = sweep({"task.estimate_noise": [False, True]})
     assert (result.log_noise.isel({"task.estimate_noise": 0}) == np.log(0.5)).all()
@@ -106,6 +111,30 @@ def test_a_flag_is_an_axis():
             "estimate_noise must be True or False, got 'no'",
         ),
         (ValueError, lambda: sweep({"task.design": [1]}), "unknown path 'task.design'"),
+        (
+            ValueError,
+            lambda: sweep({"verifier.radius": [0.3, 0.6, 0.3]}),
+            r"over\['verifier.radius'\] must have values that differ, got 0.3 at 0 and at 2; .* raise chains",
+        ),
+        (ValueError, lambda: sweep({"n_real": [30, 30.0]}), "must have values that differ"),
+        (ValueError, lambda: sweep({"workflow": ["replace", "replace"]}), "must have values that differ"),
+        (
+            ValueError,
+            lambda: sweep({"workflow": [sc.replace(), sc.replace()]}),
+            "must have values that differ",
+        ),
+        (
+            ValueError,
+            lambda: sweep({"verifier": [sc.knowledge_ball([0, 0], radius=r) for r in (0.3, 0.6, 0.3)]}),
+            r"values that differ, got KnowledgeBall\(.*radius=0.3.*\) at 0 and at 2",
+        ),
+        (
+            ValueError,
+            lambda: sweep(
+                {"verifier.center": [[0.0, 1.0], [0.0, 1.0]]}, ball=sc.knowledge_ball([0, 0], radius=1)
+            ),
+            r"values that differ, got \[0.0, 1.0\] at 0 and at 1",
+        ),
         (ValueError, lambda: sweep({"task.design.dim": [1]}), "unknown path 'task.design.dim'"),
         (
             ValueError,

@@ -1,6 +1,7 @@
 """`simcollapse run`: an experiment in a run directory, by one process or many."""
 
 import dataclasses
+import math
 import os
 import sys
 from pathlib import Path
@@ -54,6 +55,7 @@ class Run:
 
         cluster = launch.Cluster(self.coordinator, self.process_count, self.process_index, self.heartbeat)
         launch.check(cluster)
+        shard, memory_bytes = _shard(self.shard), self._memory_bytes()
         if self.processes is not None and (self.distributed or self.shard is not None):
             raise ValueError("--processes goes neither with --distributed nor with --shard")
         if self.distributed and self.shard is not None:
@@ -65,11 +67,11 @@ class Run:
             return _print_config(config)
         out = self._out()
         if self.dry_run:
-            return self._dry_run(config, out)
+            return self._dry_run(config, out, memory_bytes)
         many = self.distributed or self.processes is not None
         if many and launch.WORKER not in os.environ:
             return self._supervise(out)
-        return self._work(config, out, cluster)
+        return self._work(config, out, cluster, shard, memory_bytes)
 
     def _out(self) -> Path:
         return Path("runs") / self.config.stem if self.out is None else self.out
@@ -91,12 +93,16 @@ class Run:
         return config
 
     def _memory_bytes(self) -> int | None:
-        return None if self.memory is None else int(self.memory * 2**30)
+        if self.memory is None:
+            return None
+        if not 0 < self.memory < math.inf:
+            raise ValueError(f"--memory must be a positive number of GiB, got {self.memory}")
+        return math.ceil(self.memory * 2**30)
 
-    def _dry_run(self, config: Any, out: Path) -> int:
+    def _dry_run(self, config: Any, out: Path, memory_bytes: int | None) -> int:
         from simcollapse.runs import forecast, runner
 
-        experiment, _ = runner.prepare(config, memory_bytes=self._memory_bytes())
+        experiment, _ = runner.prepare(config, memory_bytes=memory_bytes)
         forecast.print_forecast(forecast.forecast(experiment, out))
         return 0
 
@@ -131,17 +137,17 @@ class Run:
         words += ["--mix-settings"] if self.mix_settings else []
         return [*words, "--set", *self.set] if self.set else words
 
-    def _work(self, config: Any, out: Path, cluster: Any) -> int:
+    def _work(self, config: Any, out: Path, cluster: Any, shard: Any, memory_bytes: int | None) -> int:
         from simcollapse import runs
         from simcollapse.runs import launch
 
         options: dict[str, Any] = {
             "check": self.check,
             "mix_settings": self.mix_settings,
-            "memory_bytes": self._memory_bytes(),
+            "memory_bytes": memory_bytes,
         }
         if not self.distributed:
-            return _tell(runs.run(config, out, shard=_shard(self.shard), **options))
+            return _tell(runs.run(config, out, shard=shard, **options))
         shard = launch.join(cluster)
         made = runs.run(config, out, shard=shard, meet=launch.leave, **options)
         return _tell(made) if shard[0] == 0 else 0
@@ -175,4 +181,6 @@ def _shard(words: str | None) -> tuple[int, int] | None:
     index, slash, count = words.partition("/")
     if not slash or not index.isdigit() or not count.isdigit():
         raise ValueError(f"shard must look like 0/4, got {words!r}")
-    return int(index), int(count)
+    from simcollapse.runs.runner import check_shard
+
+    return check_shard((int(index), int(count)))

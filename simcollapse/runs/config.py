@@ -34,8 +34,8 @@ from typing import Any
 import numpy as np
 import tomli_w
 
-from simcollapse import named, schedules, tasks, verifiers, workflows
-from simcollapse.checks import check_choice, nearest
+from simcollapse import named, schedules, strict, tasks, verifiers, workflows
+from simcollapse.checks import check_choice, check_keys
 
 Maker = Callable[..., Any]
 
@@ -93,10 +93,7 @@ def read(path: str | Path, overrides: Sequence[str] = ()) -> Config:
         ValueError: not TOML, an unknown key (the nearest known is named), or an override without "=".
         TypeError: a missing key.
     """
-    try:
-        table = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is not a TOML file: {error}") from None
+    table = strict.read_toml(path)
     for override in overrides:
         _override(table, override)
     return from_table(table)
@@ -109,19 +106,7 @@ def from_table(table: Mapping[str, Any]) -> Config:
         ValueError: an unknown key; the nearest known is named.
         TypeError: a missing key.
     """
-    known = {field.name: field for field in dataclasses.fields(Config)}
-    for key in table:
-        if key not in known:
-            raise ValueError(
-                f"config has an unknown key {key!r}; known are {list(known)}{nearest(key, known)}"
-            )
-    missing = [
-        name
-        for name, field in known.items()
-        if field.default is field.default_factory is dataclasses.MISSING and name not in table
-    ]
-    if missing:
-        raise TypeError(f"config lacks {', '.join(missing)}")
+    strict.check_table(Config, table, "config")
     return Config(**table)
 
 
@@ -189,6 +174,10 @@ def _made(value: Any, place: str) -> Any:
     if isinstance(value, str) and (place in OUTER or (value in INNER and "." in place)):
         value = {"name": value}
     if not isinstance(value, Mapping):
+        if place in OUTER and isinstance(
+            value, bool | int | float | list
+        ):  # as a file may hold; no ready made choice
+            raise TypeError(f"{place} must be a name, or a table with a name and arguments, got {value!r}")
         return value
     if "name" not in value:
         raise TypeError(f"{place} must be a table with a name, got {dict(value)!r}")
@@ -197,27 +186,23 @@ def _made(value: Any, place: str) -> Any:
     if isinstance(name, str) and ":" in name:
         return _imported(name, place, given)
     check_choice(f"{place}.name", name, known)
-    _check_arguments(known[name], given, place)
-    return known[name](**given)
+    parameters = inspect.signature(known[name]).parameters
+    needed = [n for n, p in parameters.items() if p.default is inspect.Parameter.empty]
+    check_keys(place, given, parameters, needed)
+    try:
+        return known[name](**given)
+    except (TypeError, ValueError) as error:
+        if str(error).startswith(place):
+            raise
+        kind = (
+            TypeError if isinstance(error, TypeError) else ValueError
+        )  # its words do not say where in the file
+        raise kind(f"{place}: {error}") from error
 
 
 def _known(place: str) -> Mapping[str, Maker]:
     """What may stand at a place; inside a verifier also verifiers."""
     return OUTER.get(place) or (INNER | verifiers.KNOWN if place.startswith("verifier.") else INNER)
-
-
-def _check_arguments(maker: Maker, given: Mapping[str, Any], place: str) -> None:
-    parameters = inspect.signature(maker).parameters
-    for key in given:
-        if key not in parameters:
-            raise ValueError(
-                f"{place} has an unknown key {key!r}; known are {list(parameters)}{nearest(key, parameters)}"
-            )
-    missing = [
-        name for name, p in parameters.items() if p.default is inspect.Parameter.empty and name not in given
-    ]
-    if missing:
-        raise TypeError(f"{place} lacks {', '.join(missing)}")
 
 
 def _imported(name: str, place: str, given: Mapping[str, Any]) -> Any:

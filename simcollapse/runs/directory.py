@@ -224,23 +224,39 @@ def make(folder: Path, plain: dict[str, Any], experiment: Experiment, workers: i
     return Run(folder, meta)
 
 
-def check_same(run: Run, plain: dict[str, Any], setting: Mapping[str, Any], mix_settings: bool) -> list[str]:
-    """How the setting differs from the one that the run was made under, in words; empty if it does not.
+def clear(run: Run) -> None:
+    """Let a run of which no part is done be made anew; killed in between, too."""
+    (run.folder / MAKING).touch()
+    (run.folder / META).unlink()
 
-    Raises:
-        ValueError: another configuration; or another setting, unless `mix_settings` or nothing is left to do.
-    """
+
+def check_same_config(run: Run, plain: dict[str, Any]) -> None:
+    """Raise ValueError, which shows the difference, unless the run is of this resolved configuration."""
     changed = configs.differences(run.meta["config"], plain)
     if changed:
         shown = "; ".join(changed[:8]) + ("; …" if len(changed) > 8 else "")
         raise ValueError(f"{run.folder} holds a run of another config ({shown}); name another --out")
-    other = configs.differences(run.meta["setting"], {name: setting[name] for name in DECISIVE})
-    if other and not mix_settings and not run.finished:
+
+
+def other_setting(run: Run, setting: Mapping[str, Any]) -> list[str]:
+    """How a setting differs from the one that the run was made under, in words; empty if it does not."""
+    return configs.differences(run.meta["setting"], {name: setting[name] for name in DECISIVE})
+
+
+def check_mixing(run: Run, other: list[str], mix_settings: bool) -> None:
+    """Raise ValueError unless a run may go on under a setting that is `other` than its own."""
+    if mix_settings:
+        return
+    began = f"{run.folder} was begun under another setting ({'; '.join(other)})"
+    if not run.done():
         raise ValueError(
-            f"{run.folder} was begun under another setting ({'; '.join(other)}), and results would agree to rounding "
-            "only; --mix-settings goes on all the same and says so in the run"
+            f"{began}, and no part is done: give the command once without shards and cluster, which begins it anew, "
+            "or remove the directory"
         )
-    return other
+    raise ValueError(
+        f"{began}, and results would agree to rounding only; --mix-settings goes on all the same and says so in the "
+        "run"
+    )
 
 
 def note_mixed(run: Run, words: str) -> Run:

@@ -34,7 +34,7 @@ def plot(run: Run, metric: str) -> Figure:
         raise ValueError(
             f"{len(plan.cells)} cells do not fit in one picture, at most {MOST_LINES} do; export them"
         )
-    mean, error = summary.moments(run)[metric]
+    mean, error = summary.moments(run, ask=summary.Asked(names=frozenset({metric})))[metric]
     if np.isnan(mean).all():
         raise ValueError(f"{metric} has no value in any round of {run.folder}")
     looks, legend = _looks(plan.over)

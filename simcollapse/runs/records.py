@@ -6,6 +6,7 @@ what one part knows of one cell: count, mean and sum of squares of every variabl
 changes no bit how a run is cut into parts.
 """
 
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ import numpy as np
 from simcollapse import blocks, results, streaming
 from simcollapse.runs.layout import Layout
 
-Columns = dict[str, np.ndarray]
+Columns = Mapping[str, np.ndarray]
 Variables = dict[str, tuple[tuple[int, ...], Any]]
 Done = list[tuple[blocks.Job, dict[str, np.ndarray]]]  # blocks and their records
 _INT = np.dtype(np.int32)
@@ -36,23 +37,55 @@ class Chains:
 
     def columns(self, done: Done) -> Columns:
         """Rows of a part out of its finished blocks and their records."""
-        out: Columns = {}
-        begin = 0
-        for job, record in done:
-            end = begin + job.num_valid
-            mine = {"cell": job.cells.astype(_INT), "chain": job.chain_numbers.astype(_INT)} | record
-            for name, values in mine.items():
-                if name not in out:
-                    padding = -1 if name in ("cell", "chain") else 0
-                    out[name] = np.full((self.rows, *values.shape[1:]), padding, values.dtype)
-                out[name][begin:end] = values[: job.num_valid]
-            begin = end
-        return out
+        return _Joined(self.rows, done)
 
     def collect(self, columns: Columns, collector: Any) -> None:
         """Add a part that was read to a collector of chains."""
         record = {name: values for name, values in columns.items() if name not in ("cell", "chain")}
         collector.add(columns["cell"], columns["chain"], columns["cell"] >= 0, record)
+
+
+class _Joined(Mapping[str, np.ndarray]):
+    """Rows of blocks one after the other by variable, each joined anew when it is looked up.
+
+    Whoever takes one variable at a time has it in the processor's cache, and leaves the rest of that to the blocks.
+    """
+
+    def __init__(self, rows: int, done: Done):
+        self._rows = rows
+        self._blocks: dict[str, list[np.ndarray]] = {}
+        for job, record in done:
+            mine = {"cell": job.cells.astype(_INT), "chain": job.chain_numbers.astype(_INT)} | record
+            for name, values in mine.items():
+                self._blocks.setdefault(name, []).append(values[: job.num_valid])
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        return self._join(name, self._blocks[name])
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._blocks)
+
+    def __len__(self) -> int:
+        return len(self._blocks)
+
+    def by_round(self, width: int, first: int) -> dict[str, np.ndarray]:
+        """As the function of this name."""
+        mine = {name: blocks for name, blocks in self._blocks.items() if blocks[0].shape[1:] == (width,)}
+        return {name: self._join(name, [values[:, first:] for values in mine[name]]) for name in mine}
+
+    def _join(self, name: str, blocks: list[np.ndarray]) -> np.ndarray:
+        out = np.empty((self._rows, *blocks[0].shape[1:]), blocks[0].dtype)
+        filled = sum(map(len, blocks))
+        np.concatenate(blocks, out=out[:filled])
+        out[filled:] = -1 if name in ("cell", "chain") else 0
+        return out
+
+
+def by_round(columns: Columns, width: int, first: int) -> dict[str, np.ndarray]:
+    """Of a part that holds chains the numbers by round, which have `width` of them, from round `first` on."""
+    if isinstance(columns, _Joined):
+        return columns.by_round(width, first)
+    return {name: values[:, first:] for name, values in columns.items() if values.shape[1:] == (width,)}
 
 
 class Streams:
@@ -86,7 +119,10 @@ class Streams:
     def columns(self, done: Done) -> Columns:
         """Rows of a part out of its finished blocks and their records."""
         cells = sorted({int(cell) for job, _ in done for cell in job.cells[job.valid]})
-        out: Columns = {"cell": np.full(self.rows, -1, _INT), "chains": np.zeros(self.rows, _INT)}
+        out: dict[str, np.ndarray] = {
+            "cell": np.full(self.rows, -1, _INT),
+            "chains": np.zeros(self.rows, _INT),
+        }
         out["frozen"] = np.full((self.rows, 3), -1, _INT)
         out["cell"][: len(cells)] = cells
         for block, (job, record) in enumerate(done):
@@ -97,7 +133,9 @@ class Streams:
                     self._add(out, row, block, here, job, record)
         return out
 
-    def _add(self, out: Columns, row: int, block: int, here: np.ndarray, job: blocks.Job, record) -> None:
+    def _add(
+        self, out: dict[str, np.ndarray], row: int, block: int, here: np.ndarray, job: blocks.Job, record
+    ) -> None:
         streams: dict[str, streaming.Stream] = {}
         results.add_chains(streams, record, here)
         for name, stream in streams.items():

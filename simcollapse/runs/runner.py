@@ -68,9 +68,11 @@ def run(
     with stopping_on_sigterm(), _saying_what_stays(Path(out)):
         while not leads and not (Path(out) / directory.META).exists():
             time.sleep(WAIT_S)  # should shard 0 die, JAX ends this process (`launch`)
-        made = open_or_make(Path(out), plain, experiment, 1 if shard is None else shard[1], mix_settings)
-        with directory.locked(made.folder, shard):
-            held = _go_on(made, experiment, shard, progress)
+        Path(out).mkdir(parents=True, exist_ok=True)
+        with directory.locked(Path(out), shard):
+            workers = 1 if shard is None else shard[1]
+            made = open_or_make(Path(out), plain, experiment, workers, mix_settings, alone=shard is None)
+            held = _go_on(made, experiment, shard, progress, summary.asked(made.plan, check))
             if meet is not None:
                 meet()
             if leads and _whole(made, shard):
@@ -119,23 +121,35 @@ def open_or_make(
     experiment: engine.Experiment,
     workers: int,
     mix_settings: bool = False,
+    alone: bool = False,
 ) -> Run:
-    """The run in `folder`, which must be of this configuration, or a new one there, cut for so many `workers`."""
+    """The run in `folder`, which must be of this configuration, or a new one there, cut for so many `workers`.
+
+    A run of another setting that has no finished part is made anew, if this process is `alone` there.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     with directory.making(folder):
         if not (folder / directory.META).exists():
-            forecast.check_disk(folder, experiment, workers * len(experiment.devices))
-            made = directory.make(folder, plain, experiment, workers * len(experiment.devices))
-            made.log(
-                f"made: {made.layout.num_parts} parts of {made.layout.part_size} chains; {_words(experiment)}"
-            )
-            return made
+            return _make(folder, plain, experiment, workers)
         made = directory.open_run(folder)
-        other = directory.check_same(made, plain, experiment.attributes, mix_settings)
+        directory.check_same_config(made, plain)
+        other = directory.other_setting(made, experiment.attributes)
+        if other and alone and not made.done():
+            made.log(f"begun under another setting, and no part was done: {'; '.join(other)}")
+            directory.clear(made)
+            return _make(folder, plain, experiment, workers)
         if other and not made.finished:
+            directory.check_mixing(made, other, mix_settings)
             made.log(f"warning: goes on under another setting: {'; '.join(other)}")
             made = directory.note_mixed(made, "; ".join(other))
         return made
+
+
+def _make(folder: Path, plain: dict[str, Any], experiment: engine.Experiment, workers: int) -> Run:
+    forecast.check_disk(folder, experiment, workers * len(experiment.devices))
+    made = directory.make(folder, plain, experiment, workers * len(experiment.devices))
+    made.log(f"made: {made.layout.num_parts} parts of {made.layout.part_size} chains; {_words(experiment)}")
+    return made
 
 
 def _words(experiment: engine.Experiment) -> str:
@@ -147,9 +161,13 @@ def _words(experiment: engine.Experiment) -> str:
 
 
 def _go_on(
-    made: Run, experiment: engine.Experiment, shard: tuple[int, int] | None, progress: bool | None
+    made: Run,
+    experiment: engine.Experiment,
+    shard: tuple[int, int] | None,
+    progress: bool | None,
+    ask: summary.Asked,
 ) -> dict[int, list[summary.Piece]]:
-    """Compute the parts that are neither done nor another shard's; what they add to the summary."""
+    """Compute the parts that are neither done nor another shard's; what they add to the moments that are asked for."""
     store = made.store()
     left = store.sweep_up() if shard is None else 0
     mine = [n for n in range(made.layout.num_parts) if shard is None or n % shard[1] == shard[0]]
@@ -166,7 +184,7 @@ def _go_on(
     try:
         for number, columns in _computed(made, experiment, parts, progress):
             finished += 1
-            held[number] = summary.pieces(plan, columns)
+            held[number] = summary.pieces(plan, columns, ask)
             made.log(f"part {number} done")
     except KeyboardInterrupt:
         made.log(f"interrupted after {finished} parts")

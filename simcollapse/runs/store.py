@@ -12,7 +12,7 @@ import contextlib
 import json
 import os
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -91,8 +91,8 @@ class Store:
                     f"this run has {num_parts * rows} in chunks of {rows}: it is another run's"
                 )
 
-    def write(self, number: int, columns: dict[str, np.ndarray]) -> None:
-        """Write part `number`, its rows by variable, and mark it as done.
+    def write(self, number: int, columns: Mapping[str, np.ndarray]) -> None:
+        """Write part `number`, its rows by variable, each taken once, and mark it as done.
 
         Raises:
             OSError: names the file that could not be written.
@@ -249,7 +249,7 @@ def write_atomically(path: Path, data: bytes | memoryview, *, sync: bool = True)
     Raises:
         OSError: with `path` as its filename.
     """
-    partial = path.with_name(f"{path.name}.{os.getpid()}.partial")
+    partial = f"{path}.{os.getpid()}.partial"
     try:
         with open(partial, "wb") as file:
             file.write(data)
@@ -259,7 +259,7 @@ def write_atomically(path: Path, data: bytes | memoryview, *, sync: bool = True)
         os.replace(partial, path)
     except BaseException as error:
         with contextlib.suppress(OSError):
-            partial.unlink()
+            os.unlink(partial)
         if isinstance(error, OSError):
             error.filename, error.filename2 = str(path), None
         raise

@@ -33,24 +33,45 @@ class Piece(NamedTuple):
     square: np.ndarray  # sum of squares about the mean
 
 
-def pieces(plan: results.Plan, columns: records.Columns) -> list[Piece]:
-    """What a part adds to the moments of a run."""
-    return list((_of_streams if plan.record == "summary" else _of_chains)(columns, plan.rounds + 1))
+class Asked(NamedTuple):
+    """Which moments of a run are computed."""
+
+    first: int = 0  # in the rounds from this one on
+    names: frozenset[str] | None = None  # of these numbers, None: of all
+
+    def has(self, name: str) -> bool:
+        """Whether a number is among them."""
+        return self.names is None or name in self.names
 
 
-def moments(run: Run, held: dict[int, list[Piece]] | None = None) -> Moments:
-    """Mean over chains and its standard error, (cells, K + 1) each, of every recorded number.
+EVERYTHING = Asked()
+
+
+def asked(plan: results.Plan, check: bool) -> Asked:
+    """What `write` needs: the last round of what it tells; for a check everything."""
+    return EVERYTHING if check else Asked(plan.rounds, frozenset({*plan.words, *_AUDIT, "alive"}))
+
+
+def pieces(plan: results.Plan, columns: records.Columns, ask: Asked) -> list[Piece]:
+    """What a part adds to the moments of a run that are asked for."""
+    return list((_of_streams if plan.record == "summary" else _of_chains)(columns, plan.rounds + 1, ask))
+
+
+def moments(run: Run, held: dict[int, list[Piece]] | None = None, ask: Asked = EVERYTHING) -> Moments:
+    """Mean over chains and its standard error of every number that is asked for, (cells, rounds) each.
 
     Parts are merged in order. Those that this process computed itself may be `held`, which is emptied; the others are
     read.
     """
     held = {} if held is None else held
     plan, store = run.plan, run.store()
-    shape = (len(plan.cells), plan.rounds + 1)
+    shape = (len(plan.cells), plan.rounds + 1 - ask.first)
     sums: dict[str, list[np.ndarray]] = {}
     for number in store.done():
         mine = held.pop(number, None)
-        for name, touched, count, mean, square in pieces(plan, store.read(number)) if mine is None else mine:
+        if mine is None:
+            mine = pieces(plan, store.read(number), ask)
+        for name, touched, count, mean, square in mine:
             if name not in sums:
                 sums[name] = [np.zeros(shape) for _ in range(3)]
             before = [a[touched] for a in sums[name]]
@@ -64,22 +85,22 @@ def moments(run: Run, held: dict[int, list[Piece]] | None = None) -> Moments:
     return out
 
 
-def _of_chains(columns: records.Columns, width: int) -> Iterator[Piece]:
+def _of_chains(columns: records.Columns, width: int, ask: Asked) -> Iterator[Piece]:
     """Pieces of a part that holds chains. Numbers with more axes than rounds are left out.
 
     Chains of a cell stand together, padding comes last.
     """
-    rows = int(np.count_nonzero(columns["cell"] >= 0))
-    cells, first, chains = np.unique(columns["cell"][:rows], return_index=True, return_counts=True)
-    record = {name: values[:rows] for name, values in columns.items() if name not in ("cell", "chain")}
-    record |= results.rates(record)
-    for name, values in record.items():
-        if values.shape[1:] == (width,):
+    cell = columns["cell"]
+    rows = int(np.count_nonzero(cell >= 0))
+    cells, first, chains = np.unique(cell[:rows], return_index=True, return_counts=True)
+    record = {name: values[:rows] for name, values in records.by_round(columns, width, ask.first).items()}
+    for name, values in (record | results.rates(record)).items():
+        if ask.has(name):
             yield Piece(name, cells, *_grouped_moments(values, first, chains))
 
 
 def _grouped_moments(values: np.ndarray, first: np.ndarray, sizes: np.ndarray) -> tuple[np.ndarray, ...]:
-    """Count, mean and sum of squares about it of groups of rows, NaN left out, (groups, K + 1) each.
+    """Count, mean and sum of squares about it of groups of rows, NaN left out, (groups, rounds) each.
 
     Group i is `sizes`[i] rows from `first`[i] on.
     """
@@ -100,14 +121,14 @@ def _grouped_moments(values: np.ndarray, first: np.ndarray, sizes: np.ndarray) -
     return count, mean, np.add.reduceat(np.square(gaps, out=gaps), first)
 
 
-def _of_streams(columns: records.Columns, width: int) -> Iterator[Piece]:
+def _of_streams(columns: records.Columns, width: int, ask: Asked) -> Iterator[Piece]:
     """Pieces of a part that holds streams, block by block."""
     for row in np.flatnonzero(columns["cell"] >= 0).tolist():
         for block in records.blocks_of(columns, row):
-            for name in records.names(columns):
+            for name in filter(ask.has, records.names(columns)):
                 moments = [columns[f"{name}.{field}"][row, block] for field in ("count", "mean", "square")]
                 if len(moments[0]) == width:
-                    yield Piece(name, columns["cell"][row], *moments)
+                    yield Piece(name, columns["cell"][row], *(m[ask.first :] for m in moments))
 
 
 def write(
@@ -119,9 +140,9 @@ def write(
 ) -> dict[str, Any]:
     """Write summary.txt and summary.json of a finished run, with z-scores against closed forms where asked.
 
-    `held` is as of `moments`.
+    `held` is as of `moments`, of what is `asked`.
     """
-    found = moments(run, held)
+    found = moments(run, held, asked(run.plan, check))
     plain = summarise(run, found)
     words, told = text(plain), "summary written"
     if check:

@@ -198,6 +198,8 @@ class TestOwnCheckpoint:
     "change, words",
     [
         ({"modl": "x"}, r"config has an unknown key 'modl'.*model"),
+        ({"verifier": {"comand": "x"}}, r"verifier has an unknown key 'comand'.*'command'"),
+        ({"generate": 3}, "generate must be a table, got 3"),
         ({"rounds": 0}, "rounds must"),
         ({"verifier": {"command": []}}, "verifier.command must be a program and its arguments"),
         ({"verifier": {"command": "x"}}, "must have a share or a threshold"),
@@ -230,5 +232,5 @@ def test_paths_are_relative_to_the_file_and_commands_may_be_words(tmp_path):
     with pytest.raises(FileNotFoundError):
         settings.read(tmp_path / "none.toml")
     (tmp_path / "c.toml").write_text("model = ")
-    with pytest.raises(ValueError, match="must be TOML"):
+    with pytest.raises(ValueError, match="is not a TOML file"):
         settings.read(tmp_path / "c.toml")

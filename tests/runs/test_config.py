@@ -193,6 +193,11 @@ def test_an_unknown_word_names_the_nearest(change, words):
     [
         ({"task": {"name": "gaussian"}}, "task lacks"),
         ({"task": {"mean": [0.0]}}, "task must be a table with a name"),
+        ({"task": 3}, "task must be a name, or a table with a name and arguments, got 3"),
+        ({"verifier": True}, "verifier must be a name, or a table"),
+        ({"workflow": ["replace"]}, "workflow must be a name, or a table"),
+        ({"over": {"workflow": [3]}}, "workflow must be a name, or a table"),
+        ({"task": {"name": "gaussian", "mean": "a"}}, "^task: mean must be a number or an array"),
         ({"over": [1, 2]}, "over must be a table"),
         ({"over": {"n_real": 30}}, "over.n_real must be a list"),
         ({"over": {"workflow": "replace"}}, "over.workflow must be a list"),

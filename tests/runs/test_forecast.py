@@ -62,10 +62,10 @@ def test_summary_output_is_smaller_for_many_chains(tiny, tmp_path):
             "places for 4,500,000,030 rows, there can be 2,147,483,647; use fewer rows or rounds",
         ),
         (
-            ["--set", f"over.n_real={list(range(30, 1030))}", f"over.task.noise={[0.1] * 3000}"],
+            ["--set", f"over.n_real={list(range(30, 1030))}", f"over.task.noise={list(range(1, 3001))}"],
             "fewer grid values",
         ),
-        (["--memory", "0.000001"], "a larger memory_bytes"),
+        (["--memory", "0.000001"], "a larger memory_bytes (simcollapse run: --memory)"),
     ],
     ids=["disk", "rows", "places", "cells", "memory"],
 )

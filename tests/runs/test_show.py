@@ -167,7 +167,10 @@ def test_print_config_is_a_config(tiny, tmp_path, capsys):
 def test_usage_that_makes_no_sense_is_refused(tiny, capsys):
     for words, said in (
         (["--shard", "4/4"], "shard index must be <= 3"),
+        (["--shard", "4/4", "--dry-run"], "shard index must be <= 3"),
         (["--shard", "a/b"], "shard must look like 0/4"),
+        (["--memory", "-1"], "--memory must be a positive number of GiB, got -1.0"),
+        (["--memory", "nan"], "--memory must be a positive number of GiB, got nan"),
         (["--processes", "2", "--shard", "0/2"], "--processes goes neither"),
         (["--distributed", "--shard", "0/2"], "does not go with --shard"),
         (["--coordinator", "localhost:1"], "give all three, or none"),

@@ -15,7 +15,7 @@ import simcollapse as sc
 from simcollapse import runs
 from simcollapse.cli import main
 from simcollapse.runs import config as configs
-from simcollapse.runs import directory, layout, runner
+from simcollapse.runs import directory, layout, runner, summary
 from simcollapse.runs.store import ARRAYS, MARKS, Store, create
 from tests.runs.helpers import assert_same_files, assert_same_results, chunks
 
@@ -111,8 +111,8 @@ def test_frozen_chains_are_told_as_sweep_tells_them(tmp_path):
             swept = sc.sweep(**configs.arguments(config), progress=False)
         assert str(told[0].message) == str(wanted[0].message)
         assert_same_results(result, swept)
-        summary = json.loads((run.folder / "summary.json").read_text())
-        assert summary["num_frozen"] == swept.attrs["num_frozen"] > 0
+        written = json.loads((run.folder / "summary.json").read_text())
+        assert written["num_frozen"] == swept.attrs["num_frozen"] > 0
 
 
 def test_a_finished_run_has_nothing_left_to_do(copy, whole):
@@ -238,6 +238,22 @@ def test_another_setting_is_told_and_mixed_only_when_asked(copy, whole):
     assert len(told) == 1 and "jax_version: '0.0.1' -> " in told[0]
 
 
+def test_a_run_of_another_setting_without_a_finished_part_is_begun_anew(copy, whole):
+    setting = copy.meta["setting"] | {"jax_version": "0.0.1"}
+    (copy.folder / directory.META).write_text(json.dumps(copy.meta | {"setting": setting}))
+    for mark in (copy.folder / MARKS).iterdir():
+        mark.unlink()
+    chunk(copy, "alive", 0).write_bytes(b"of the other setting")
+    with pytest.raises(
+        ValueError, match=r"no part is done: give the command once without shards .*or remove"
+    ):
+        runs.run(copy.folder / directory.CONFIG, copy.folder, shard=(0, 2), progress=False)
+    run = again(copy)
+    assert_same_files(run, whole)
+    assert "another setting, and no part was done: jax_version: '0.0.1' -> " in log(run)
+    assert "mixed_settings" not in run.load().attrs
+
+
 def test_single_and_double_precision_are_not_mixed(tiny, tmp_path):
     with pytest.raises(ValueError, match="float64 is False in the config, but JAX is set to double"):
         runs.run(tiny, tmp_path / "run", overrides=["float64=false"])
@@ -317,10 +333,23 @@ def test_counts_are_compressed_and_the_files_are_all_there(whole):
     assert len([path for path in files if path.name != "zarr.json"]) == parts * names
 
 
+@pytest.mark.parametrize("record", ["chains", "summary"])
+def test_a_summary_has_the_same_bits_with_a_check_and_from_parts_that_are_read(tiny, tmp_path, record):
+    words = [f"record='{record}'"]
+    run = runs.run(tiny, tmp_path / "run", overrides=words, progress=False)
+    held = (run.folder / summary.JSON).read_text()
+    experiment, _ = runner.prepare(configs.read(tiny, words))
+    read = summary.write(run, experiment)
+    assert (run.folder / summary.JSON).read_text() == held
+    checked = summary.write(run, experiment, check=True)
+    assert checked.pop("check")["unknown"]  # too few chains for a judgement
+    assert checked == read
+
+
 def test_summary_is_the_mean_over_chains(whole, swept):
-    summary = json.loads((whole.folder / "summary.json").read_text())
-    assert (summary["cells"], summary["chains"], summary["rounds"], summary["num_frozen"]) == (4, 42, 3, 0)
-    for cell in summary["by_cell"]:
+    told = json.loads((whole.folder / "summary.json").read_text())
+    assert (told["cells"], told["chains"], told["rounds"], told["num_frozen"]) == (4, 42, 3, 0)
+    for cell in told["by_cell"]:
         last = swept.sel(cell["cell"]).isel(round=-1)
         found = cell["last_round"]["squared_error"]
         np.testing.assert_allclose(found["mean"], last["squared_error"].mean(), rtol=1e-13)  # rounding

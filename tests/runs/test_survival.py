@@ -12,15 +12,18 @@ import pytest
 
 from simcollapse import runs
 from simcollapse.cli import main
-from simcollapse.runs import directory, runner, store
+from simcollapse.runs import directory, layout, runner, store
 from simcollapse.runs.store import ARRAYS, MARKS
 from tests.runs.helpers import assert_same_files
 
-# `simcollapse`, which kills itself when it is about to rename its n-th file, half of which is written.
+# `simcollapse`, which kills itself when it is about to rename its n-th file, half of which is written (0: never), and
+# cuts a run into at least so many parts.
 KILLED = """
 import os, signal, sys
 from simcollapse import cli
+from simcollapse.runs import layout
 left, rename = int(sys.argv[1]), os.replace
+layout.LEAST_PARTS = int(sys.argv[2])
 
 def replace(source, target):
     global left
@@ -31,15 +34,15 @@ def replace(source, target):
     rename(source, target)
 
 os.replace = replace
-sys.exit(cli.main(sys.argv[2:]))
+sys.exit(cli.main(sys.argv[3:]))
 """
-# Twenty times as many parts, so that there is something left to kill.
-MORE = ["chains=800"]
+# A block each, so that there is something left to kill.
+MORE, PARTS = ["chains=800"], 200
 
 
 def test_killed_within_writes_and_resumed(tiny, tmp_path, call, whole):
     out, files = tmp_path / "out", 13
-    code, _, _ = call(4 * files + 5, "run", tiny, "--out", out, program=("-c", KILLED))
+    code, _, _ = call(4 * files + 5, layout.LEAST_PARTS, "run", tiny, "--out", out, program=("-c", KILLED))
     assert code == -signal.SIGKILL
     assert not (out / "summary.txt").exists()
     assert list((out / ARRAYS).rglob("*.partial"))
@@ -56,17 +59,18 @@ def test_killed_within_writes_and_resumed(tiny, tmp_path, call, whole):
 def test_killed_at_twenty_random_moments(tiny, tmp_path, start, call):
     """Half of the times within a write, half at a random time, from the first import on."""
     random_ = random.Random(20)
-    words = ("run", tiny, "--set", *MORE, "--out")
-    assert call(*words, tmp_path / "compiles")[0] == 0
+    words, program = (PARTS, "run", tiny, "--set", *MORE, "--out"), ("-c", KILLED)
+    assert call(0, *words, tmp_path / "compiles", program=program)[0] == 0
     begun = time.monotonic()
-    assert call(*words, tmp_path / "whole")[0] == 0
+    assert call(0, *words, tmp_path / "whole", program=program)[0] == 0
     usual_s = time.monotonic() - begun
+    assert runs.open_run(tmp_path / "whole").layout.num_parts == PARTS
     out, progress = tmp_path / "out", []
     while len(progress) < 20:
         if len(progress) % 2:
-            process = start(random_.randint(1, 60), *words, out, program=("-c", KILLED))
+            process = start(random_.randint(1, 30 * 13), *words, out, program=program)  # 13 files of a part
         else:
-            process = start(*words, out)
+            process = start(0, *words, out, program=program)
             time.sleep(random_.uniform(0, usual_s))
             process.kill()
         process.wait(timeout=100)
@@ -78,7 +82,7 @@ def test_killed_at_twenty_random_moments(tiny, tmp_path, start, call):
             for number in random_.sample(done, len(done) // 2):
                 (out / MARKS / f"{number:06d}.json").unlink()
     assert len(set(progress)) > 5
-    assert call(*words, out)[0] == 0
+    assert call(0, *words, out, program=program)[0] == 0
     assert_same_files(runs.open_run(out), runs.open_run(tmp_path / "whole"))
     assert (out / "summary.json").read_text() == (tmp_path / "whole" / "summary.json").read_text()
 

@@ -12,6 +12,7 @@ import jax
 import numpy as np
 
 from simcollapse import keys, workflows
+from simcollapse.checks import check_keys
 from simcollapse.neural import checkpoints, loop, pools, selection
 from simcollapse.neural.language import checkpoints as published
 from simcollapse.neural.language import names, task, truths, verifiers
@@ -174,9 +175,7 @@ def tuning_of(s: Settings) -> Tuning:
         ValueError, TypeError: an unknown key or a value outside its range.
     """
     known = {field.name for field in dataclasses.fields(Tuning)} - {"save_every"}
-    unknown = [name for name in s.fit if name not in known]
-    if unknown:
-        raise ValueError(f"fit has an unknown key {unknown[0]!r}; known are {sorted(known)}")
+    check_keys("fit", s.fit, sorted(known), ())
     return tuning(**{"precision": s.precision, **s.fit})
 
 

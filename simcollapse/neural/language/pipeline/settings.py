@@ -18,12 +18,12 @@ epochs = 1
 
 import dataclasses
 import shlex
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from simcollapse.checks import check_choice, check_value, check_whole, nearest
+from simcollapse import strict
+from simcollapse.checks import check_choice, check_value, check_whole
 
 EMBEDDED = "embedded"
 WORKFLOWS = ("replace", "accumulate", "accumulate_subsample")
@@ -107,15 +107,10 @@ def read(path: str | Path) -> Settings:
     Raises:
         FileNotFoundError: no such file.
         ValueError: not TOML, an unknown key (the nearest known is named), or a value outside its range.
+        TypeError: a missing key, or a value of the wrong kind.
     """
     path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"no file at {path}")
-    try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} must be TOML: {error}") from None
-    made = from_table(table)
+    made = from_table(strict.read_toml(path))
     near = {
         name: str(path.parent / value)
         for name in ("data", "prompts", "model")
@@ -141,23 +136,7 @@ def from_table(table: Mapping[str, Any]) -> Settings:
 
 
 def _made(cls: Any, given: Any, place: str) -> Any:
-    if not isinstance(given, Mapping):
-        raise TypeError(f"{place} must be a table, got {given!r}")
-    known = {field.name: field for field in dataclasses.fields(cls)}
-    for key in given:
-        if key not in known:
-            raise ValueError(
-                f"{place} has an unknown key {key!r}; known are {list(known)}{nearest(key, known)}"
-            )
-    missing = [
-        name
-        for name, field in known.items()
-        if field.default is dataclasses.MISSING
-        and field.default_factory is dataclasses.MISSING
-        and name not in given
-    ]
-    if missing:
-        raise ValueError(f"{place} must have {', '.join(missing)}")
+    strict.check_table(cls, given, place)
     given = dict(given)
     if "command" in given:
         given["command"] = _command(given["command"], f"{place}.command")
