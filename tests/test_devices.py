@@ -27,7 +27,7 @@ np.save(sys.argv[1], result.squared_error.values)
 def _run(path, devices, *sizes, threads="2"):
     environment = {
         **os.environ,
-        "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}",
+        "XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count={devices}",
         "NPROC": threads,
         "JAX_PLATFORMS": "cpu",
     }
