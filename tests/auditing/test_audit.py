@@ -190,6 +190,15 @@ def test_rounds_come_in_their_order_and_pay_for_every_look():
     assert [look.name for look in words.rounds] == ["late", "early", "mid"]
 
 
+def test_a_weighted_round_leaves_no_always_valid_verdict_behind():
+    """Rounds up to now are pooled by plain counts: not once one of them has unequal weights."""
+    correct, kept = np.concatenate([rows(40, 50, 5, 50)] * 3, axis=1)
+    number = np.repeat([1, 2, 3], 100)
+    weight = np.where((number == 2) & (correct == 0), 9.0, 1.0)
+    report = audit(correct, kept, round=number, weight=weight)
+    assert [look.so_far for look in report.rounds] == ["safe", None, None]
+
+
 @pytest.mark.slow
 def test_looking_at_many_rounds_and_groups_is_paid_for():
     """80 audits of 12 rounds (and as groups) where half of the kept are correct: wrong verdicts by chance.
@@ -348,6 +357,9 @@ def test_plurality_is_judged_class_by_class():
         "1",
     )
     assert lost.precision > 0.5  # which the two classes' rule would call safe
+    even = report.classes.p_star_even
+    assert any(f"spread evenly over 3 classes, p* is {even:.4f}" in note for note in report.notes)
+    assert not audit(**labelled([[40, 3], [5, 60]])).notes[1:]  # two classes: there is nothing to say
     assert lost.estimates.verdict == "safe"
 
 
