@@ -286,7 +286,7 @@ LOGISTIC = Theorem(
     "system of few equations: stationarity in the plane of truth and verifier, and the length of the noise across it.",
     source="derived here (convex Gaussian min-max); theory.breakdown.logistic_selection_error",
     assumptions="R2: labels flipped independently, one fixed linear verifier; Gaussian classes, leading order in 1/d.",
-    strategy="simulate() at d = 40, n = 800 kept rows and two verifiers: error by z-score, 2/n allowed for finite size; "
+    strategy="simulate() at d = 40, n = 800 kept rows, two verifiers: error by z-score, 2/n allowed for finite size; "
     + RATE
     + ".",
     planted="twice the dimensions per row",
