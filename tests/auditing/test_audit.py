@@ -11,6 +11,7 @@ from scipy import stats
 import simcollapse as sc
 from simcollapse.auditing import as_dict, audit
 from simcollapse.auditing.design import correlation, design_effect, gradient, rates, variance
+from simcollapse.auditing.estimates import Method, estimate
 from simcollapse.auditing.looks import holm
 from simcollapse.auditing.tally import Evidence
 from tests.helpers import FALSE_ALARM
@@ -84,6 +85,13 @@ def test_exact_intervals_are_wider_and_change_no_verdict():
         wide_low, wide_high = exact.estimates.intervals[name]
         assert wide_low <= low and high <= wide_high
     assert exact.verdict == usual.verdict and "exact" in exact.methods["p_star"]
+
+
+def test_the_exact_margin_pays_for_two_intervals():
+    p_star = intervals.p_star_interval_exact(170, 200, 30, 100, level=0.975)
+    p = intervals.clopper_pearson(100, 300, level=0.975)
+    report = audit(*rows(170, 200, 30, 100), exact=True)
+    assert report.margin_interval == pytest.approx((p_star[0] - p[1], p_star[1] - p[0]))
 
 
 @pytest.mark.parametrize(
@@ -254,6 +262,21 @@ def test_gradients_by_finite_differences(name):
         shift[cell] = step
         up, down = (getattr(rates(Evidence(cells, cells + s, cells)), name) for s in (shift, -shift))
         assert gradient(found, name)[cell] == pytest.approx((up - down) / (2 * step), abs=1e-9)
+
+
+def test_a_weighted_margin_knows_how_p_star_and_p_vary_together():
+    """Rejected rows weigh ten times: p* and p then rise together, and their difference varies less."""
+    cells = 1000 * np.array([[50.0, 20.0], [10.0, 120.0]])
+    weight = np.array([[10.0, 1.0], [10.0, 1.0]])
+    found = Evidence(cells, weight * cells, weight**2 * cells)
+    slopes = gradient(found, "p_star"), gradient(found, "p")
+    apart = sum(variance(found, slope) for slope in slopes)
+    together = variance(found, slopes[0] - slopes[1])
+    e = estimate(found, Method())
+    ends = intervals.difference_interval(e.p_star, e.intervals["p_star"], e.p, e.intervals["p"])
+    low, high = e.intervals["margin"]
+    assert abs(together / apart - 1) > 0.01  # a difference to be seen
+    assert (high - low < ends[1] - ends[0]) == (together < apart)
 
 
 def test_doubled_rows_in_clusters_count_once():
