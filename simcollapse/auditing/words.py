@@ -113,6 +113,8 @@ def notes(
     low, high = e.intervals["margin"]
     if e.verdict == UNDECIDED and (low > 0 or high < 0):
         out.append("the interval of the margin leaves out 0, but the exact test, which decides, does not")
+    if e.verdict != UNDECIDED and low <= 0 <= high:
+        out.append("the interval of the margin holds 0, but the kept rows alone, which decide, tell the side")
     if verdict == e.verdict == UNDECIDED and not method.sequential and found.simple:
         out.append(
             "labelling on until it decides needs the sequential verdict (sequential=True, --sequential)"

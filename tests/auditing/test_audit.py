@@ -94,6 +94,13 @@ def test_the_exact_margin_pays_for_two_intervals():
     assert report.margin_interval == pytest.approx((p_star[0] - p[1], p_star[1] - p[0]))
 
 
+def test_a_verdict_that_the_margin_does_not_show_is_explained():
+    report = audit(*rows(22, 30, 8, 20), exact=True)
+    low, high = report.margin_interval
+    assert report.verdict == "safe" and low < 0 < high
+    assert any("the interval of the margin holds 0, but" in note for note in report.notes)
+
+
 @pytest.mark.parametrize(
     ("table", "words", "ends"),
     [
