@@ -456,6 +456,9 @@ def test_the_best_threshold_keeps_most_while_safe():
         assert curve.verdict[i] == alone.verdict
     assert "safe" not in curve.verdict[curve.best + 1 :]
     assert report.estimates.kept == curve.kept[curve.best]
+    # what is printed of it pays for the search as well
+    assert report.estimates.level == pytest.approx(1 - 0.05 / 20)
+    assert report.interval == pytest.approx((curve.low[curve.best], curve.high[curve.best]))
     assert report.curve.keep_rate[-1] == 1
 
 
