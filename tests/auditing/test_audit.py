@@ -393,6 +393,13 @@ def test_plurality_is_judged_class_by_class():
     assert lost.estimates.verdict == "safe"
 
 
+def test_a_rival_picked_among_many_is_paid_for():
+    """Three classes, 0.025/3 each way: P(X <= 2) of 14 is 0.0065, below that, but twice it for two rivals is not."""
+    for right, verdict in ((2, "undecided"), (1, "collapse")):
+        report = audit(**labelled([[right, 12, 0], [0, 60, 5], [0, 1, 30]]))
+        assert report.classes.rows[0].verdict == report.verdict == verdict
+
+
 def test_classes_without_a_kept_row_are_undecided_and_strange_labels_are_rivals():
     data = {
         "true_label": ["cat"] * 30 + ["dog"] * 9,
