@@ -359,6 +359,18 @@ def test_weights_never_promise_more_than_their_kish_size():
         assert design_effect(found, name, 0.95) >= 1
     # kept rows have weight 1 each
     assert design_effect(found, "precision", 0.95) == pytest.approx(1)
+    # few rows make the variances of these two seem small: rows times sum of squares over the squared sum
+    assert design_effect(found, "phi", 0.95) == pytest.approx(25 * 520 / 70**2)
+    assert design_effect(found, "psi", 0.95) == pytest.approx(6 * 501 / 51**2)
+
+
+def test_few_clusters_pay_for_their_degrees_of_freedom():
+    """Eight clusters of one row each, two in every cell: the variance is that of rows, times 8/7 and (t/z)^2."""
+    cells = np.full((2, 2), 2.0)
+    clusters = np.repeat(np.eye(4).reshape(4, 2, 2), 2, axis=0)
+    ratio = stats.t.isf(0.025, 7) / stats.norm.isf(0.025)
+    effect = design_effect(Evidence(cells, cells, cells, clusters), "p", 0.95)
+    assert effect == pytest.approx(8 / 7 * ratio**2)
 
 
 # --- classes ---
@@ -481,6 +493,11 @@ def test_a_threshold_makes_decisions():
 def test_ties_are_kept_together():
     report = audit([1, 1, 0, 0] * 10, score=[2, 2, 1, 1] * 10)
     assert report.curve.threshold.tolist() == [2, 1] and report.curve.kept.tolist() == [20, 40]
+
+
+def test_thresholds_are_judged_at_half_of_alpha_each_way():
+    """One threshold, all right: 5 of 5 has P = 1/32 > 0.025."""
+    assert [audit([1] * n, score=[1.0] * n).verdict for n in (5, 6)] == ["undecided", "safe"]
 
 
 def test_no_threshold_of_a_hopeless_verifier_is_safe():
