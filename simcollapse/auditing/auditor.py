@@ -226,7 +226,7 @@ def _of_tally(
         more_labels=more,
         method=method,
         methods=words.methods(sums, method, **kinds, curve=curve is not None),
-        notes=words.notes(sums, whole, method, groups, rounds, verdict),
+        notes=words.notes(sums, whole, method, groups, rounds, verdict, classes),
         groups=groups,
         rounds=rounds,
         classes=classes,

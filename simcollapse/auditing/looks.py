@@ -57,16 +57,17 @@ def by_round(table: pd.DataFrame, method: Method) -> tuple[Look, ...]:
     names = [str(name) for name in table["round"].unique()]
     if all(_is_number(name) for name in names):
         names.sort(key=float)
-    looks, correct, kept, decided = [], 0.0, 0.0, UNDECIDED
+    looks, correct, kept, decided, plain = [], 0.0, 0.0, UNDECIDED, True
     for k, name in enumerate(names, start=1):
         part: Any = table[table["round"] == name]
         sums = evidence(part)
         e = estimate(sums, method._replace(level=1 - method.alpha / (k * (k + 1))))
         correct, kept = correct + sums.n[1, 1], kept + sums.n[:, 1].sum()
+        plain = plain and sums.simple  # once a round counts its rows unlike, what is pooled does too
         wealth = float(decision.mixture_log_wealth(correct, kept))
         if decided == UNDECIDED and kept:
             decided = verdict_of(math.exp(min(0.0, -wealth)), correct / kept, method.alpha)
-        looks.append(Look(name, e, e.verdict, decided if sums.simple else None))
+        looks.append(Look(name, e, e.verdict, decided if plain else None))
     return tuple(looks)
 
 

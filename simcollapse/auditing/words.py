@@ -9,6 +9,7 @@ from simcollapse.auditing.looks import Look
 from simcollapse.auditing.tally import Evidence
 
 if TYPE_CHECKING:
+    from simcollapse.auditing.multiclass import Classes
     from simcollapse.auditing.report import Report
 
 FEW_CLUSTERS = 30
@@ -80,6 +81,7 @@ def notes(
     groups: Sequence[Look],
     rounds: Sequence[Look],
     verdict: str,
+    classes: "Classes | None" = None,
 ) -> tuple[str, ...]:
     """What to know about the numbers, one note each."""
     out = []
@@ -99,6 +101,11 @@ def notes(
         out.append("no wrong row is kept: the interval of p* is one-sided (its upper end is 1)")
     elif not e.kept_correct:
         out.append("no correct row is kept: the interval of p* is one-sided (its lower end is 0)")
+    if classes is not None and len(classes.labels) > 2:
+        number, even = len(classes.labels), classes.p_star_even
+        words = "p, p* and the picture are those of two kinds of rows, correct and wrong; "
+        words += f"if errors were spread evenly over {number} classes, p* is "
+        out.append(f"{words}{'unknown' if math.isnan(even) else f'{even:.4f}'}")
     if found.clusters is not None and len(found.clusters) < FEW_CLUSTERS:
         out.append(
             f"only {len(found.clusters)} clusters: with fewer than {FEW_CLUSTERS} the intervals are rough"
@@ -106,6 +113,8 @@ def notes(
     low, high = e.intervals["margin"]
     if e.verdict == UNDECIDED and (low > 0 or high < 0):
         out.append("the interval of the margin leaves out 0, but the exact test, which decides, does not")
+    if e.verdict != UNDECIDED and low <= 0 <= high:
+        out.append("the interval of the margin holds 0, but the kept rows alone, which decide, tell the side")
     if verdict == e.verdict == UNDECIDED and not method.sequential and found.simple:
         out.append(
             "labelling on until it decides needs the sequential verdict (sequential=True, --sequential)"

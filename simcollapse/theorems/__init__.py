@@ -85,6 +85,7 @@ KNOWN: dict[str, Theorem] = {
         learning.PAYS,
         learning.SUREST,
         learning.ANISOTROPIC,
+        learning.LOGISTIC,
         learning.BEST_SIZE,
         audits.COVERAGE,
         audits.SIZE,

@@ -11,6 +11,7 @@ from scipy import stats
 import simcollapse as sc
 from simcollapse.auditing import as_dict, audit
 from simcollapse.auditing.design import correlation, design_effect, gradient, rates, variance
+from simcollapse.auditing.estimates import Method, estimate
 from simcollapse.auditing.looks import holm
 from simcollapse.auditing.tally import Evidence
 from tests.helpers import FALSE_ALARM
@@ -84,6 +85,20 @@ def test_exact_intervals_are_wider_and_change_no_verdict():
         wide_low, wide_high = exact.estimates.intervals[name]
         assert wide_low <= low and high <= wide_high
     assert exact.verdict == usual.verdict and "exact" in exact.methods["p_star"]
+
+
+def test_the_exact_margin_pays_for_two_intervals():
+    p_star = intervals.p_star_interval_exact(170, 200, 30, 100, level=0.975)
+    p = intervals.clopper_pearson(100, 300, level=0.975)
+    report = audit(*rows(170, 200, 30, 100), exact=True)
+    assert report.margin_interval == pytest.approx((p_star[0] - p[1], p_star[1] - p[0]))
+
+
+def test_a_verdict_that_the_margin_does_not_show_is_explained():
+    report = audit(*rows(22, 30, 8, 20), exact=True)
+    low, high = report.margin_interval
+    assert report.verdict == "safe" and low < 0 < high
+    assert any("the interval of the margin holds 0, but" in note for note in report.notes)
 
 
 @pytest.mark.parametrize(
@@ -190,6 +205,15 @@ def test_rounds_come_in_their_order_and_pay_for_every_look():
     assert [look.name for look in words.rounds] == ["late", "early", "mid"]
 
 
+def test_a_weighted_round_leaves_no_always_valid_verdict_behind():
+    """Rounds up to now are pooled by plain counts: not once one of them has unequal weights."""
+    correct, kept = np.concatenate([rows(40, 50, 5, 50)] * 3, axis=1)
+    number = np.repeat([1, 2, 3], 100)
+    weight = np.where((number == 2) & (correct == 0), 9.0, 1.0)
+    report = audit(correct, kept, round=number, weight=weight)
+    assert [look.so_far for look in report.rounds] == ["safe", None, None]
+
+
 @pytest.mark.slow
 def test_looking_at_many_rounds_and_groups_is_paid_for():
     """80 audits of 12 rounds (and as groups) where half of the kept are correct: wrong verdicts by chance.
@@ -245,6 +269,21 @@ def test_gradients_by_finite_differences(name):
         shift[cell] = step
         up, down = (getattr(rates(Evidence(cells, cells + s, cells)), name) for s in (shift, -shift))
         assert gradient(found, name)[cell] == pytest.approx((up - down) / (2 * step), abs=1e-9)
+
+
+def test_a_weighted_margin_knows_how_p_star_and_p_vary_together():
+    """Rejected rows weigh ten times: p* and p then rise together, and their difference varies less."""
+    cells = 1000 * np.array([[50.0, 20.0], [10.0, 120.0]])
+    weight = np.array([[10.0, 1.0], [10.0, 1.0]])
+    found = Evidence(cells, weight * cells, weight**2 * cells)
+    slopes = gradient(found, "p_star"), gradient(found, "p")
+    apart = sum(variance(found, slope) for slope in slopes)
+    together = variance(found, slopes[0] - slopes[1])
+    e = estimate(found, Method())
+    ends = intervals.difference_interval(e.p_star, e.intervals["p_star"], e.p, e.intervals["p"])
+    low, high = e.intervals["margin"]
+    assert abs(together / apart - 1) > 0.01  # a difference to be seen
+    assert (high - low < ends[1] - ends[0]) == (together < apart)
 
 
 def test_doubled_rows_in_clusters_count_once():
@@ -320,6 +359,18 @@ def test_weights_never_promise_more_than_their_kish_size():
         assert design_effect(found, name, 0.95) >= 1
     # kept rows have weight 1 each
     assert design_effect(found, "precision", 0.95) == pytest.approx(1)
+    # few rows make the variances of these two seem small: rows times sum of squares over the squared sum
+    assert design_effect(found, "phi", 0.95) == pytest.approx(25 * 520 / 70**2)
+    assert design_effect(found, "psi", 0.95) == pytest.approx(6 * 501 / 51**2)
+
+
+def test_few_clusters_pay_for_their_degrees_of_freedom():
+    """Eight clusters of one row each, two in every cell: the variance is that of rows, times 8/7 and (t/z)^2."""
+    cells = np.full((2, 2), 2.0)
+    clusters = np.repeat(np.eye(4).reshape(4, 2, 2), 2, axis=0)
+    ratio = stats.t.isf(0.025, 7) / stats.norm.isf(0.025)
+    effect = design_effect(Evidence(cells, cells, cells, clusters), "p", 0.95)
+    assert effect == pytest.approx(8 / 7 * ratio**2)
 
 
 # --- classes ---
@@ -348,7 +399,17 @@ def test_plurality_is_judged_class_by_class():
         "1",
     )
     assert lost.precision > 0.5  # which the two classes' rule would call safe
+    even = report.classes.p_star_even
+    assert any(f"spread evenly over 3 classes, p* is {even:.4f}" in note for note in report.notes)
+    assert not audit(**labelled([[40, 3], [5, 60]])).notes[1:]  # two classes: there is nothing to say
     assert lost.estimates.verdict == "safe"
+
+
+def test_a_rival_picked_among_many_is_paid_for():
+    """Three classes, 0.025/3 each way: P(X <= 2) of 14 is 0.0065, below that, but twice it for two rivals is not."""
+    for right, verdict in ((2, "undecided"), (1, "collapse")):
+        report = audit(**labelled([[right, 12, 0], [0, 60, 5], [0, 1, 30]]))
+        assert report.classes.rows[0].verdict == report.verdict == verdict
 
 
 def test_classes_without_a_kept_row_are_undecided_and_strange_labels_are_rivals():
@@ -414,6 +475,9 @@ def test_the_best_threshold_keeps_most_while_safe():
         assert curve.verdict[i] == alone.verdict
     assert "safe" not in curve.verdict[curve.best + 1 :]
     assert report.estimates.kept == curve.kept[curve.best]
+    # what is printed of it pays for the search as well
+    assert report.estimates.level == pytest.approx(1 - 0.05 / 20)
+    assert report.interval == pytest.approx((curve.low[curve.best], curve.high[curve.best]))
     assert report.curve.keep_rate[-1] == 1
 
 
@@ -429,6 +493,11 @@ def test_a_threshold_makes_decisions():
 def test_ties_are_kept_together():
     report = audit([1, 1, 0, 0] * 10, score=[2, 2, 1, 1] * 10)
     assert report.curve.threshold.tolist() == [2, 1] and report.curve.kept.tolist() == [20, 40]
+
+
+def test_thresholds_are_judged_at_half_of_alpha_each_way():
+    """One threshold, all right: 5 of 5 has P = 1/32 > 0.025."""
+    assert [audit([1] * n, score=[1.0] * n).verdict for n in (5, 6)] == ["undecided", "safe"]
 
 
 def test_no_threshold_of_a_hopeless_verifier_is_safe():

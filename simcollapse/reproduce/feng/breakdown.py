@@ -90,7 +90,8 @@ def compute(config: Config) -> xr.Dataset:
         title="accuracy against the generator's error rate, and the proxy p* against accuracy",
         heading="one round: a generator labels rows x ~ N(0, I) with error rate p, a verifier with error rate q keeps "
         "the labels that it shares;\nleast squares on what is kept. "
-        f"d = {config.dim}, {config.rows} rows generated; accuracy is agreement with the true half-space",
+        f"d = {config.dim}, {config.rows} rows generated; accuracy is agreement with the true half-space"
+        "\nPoints: simulation, bars of two standard errors",
         few_rows=config.few_rows,
         generator=config.p,
         config=json.dumps(dataclasses.asdict(config)),

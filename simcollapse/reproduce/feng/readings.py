@@ -90,7 +90,8 @@ def compute(config: Config) -> xr.Dataset:
         title="which readings of generator and verifier give a step at p*, which a slope",
         heading="one round: a generator labels rows x ~ N(0, I) with error rate p, a verifier with error rate "
         f"q = {_fraction(q)} keeps the labels that it shares;\nleast squares on what is kept, d = {config.dim}. "
-        "Four readings of how the errors arise (R1–R4); accuracy is agreement with the true half-space",
+        "Four readings of how the errors arise (R1–R4); accuracy is agreement with the true half-space"
+        "\nPoints: simulation, bars of two standard errors",
         p_star=p_star,
         near=near,
         config=json.dumps(dataclasses.asdict(config)),

@@ -74,7 +74,8 @@ def compute(config: Config) -> xr.Dataset:
         title="the transition at p*: curves for many sizes collapse onto one",
         heading=f"R1, exact in law: flips with rate p; a correct label is kept with probability φ = {config.phi:g}, a "
         f"wrong one with ψ = {config.psi:g}; averaging of what is kept\nGaussian mixture, Bayes accuracy 94 %; d "
-        "dimensions, N rows generated; window w = √(κ* d/N) / [s(φ + ψ)]",
+        "dimensions, N rows generated; window w = √(κ* d/N) / [s(φ + ψ)]"
+        "\nPoints: simulation, bars of two standard errors",
         p_star=float(breakdown.breakdown_point(config.phi, config.psi)),
         separation=SEPARATION,
         config=json.dumps(dataclasses.asdict(config)),
