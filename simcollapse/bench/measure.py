@@ -1,5 +1,6 @@
 """One case measured: the engine, the NumPy programs and the limit in alternating runs, and what compiling costs."""
 
+import dataclasses
 import functools
 import time
 from typing import Any
@@ -14,6 +15,7 @@ from simcollapse.bench.scale import Scale
 from simcollapse.bench.timing import Action
 
 LARGE_N = 1000  # rows of a round from which a law is compared with drawing every row
+MANY_N = 10**6  # rows of a round with which a law is compared with itself: they should cost no more
 RELATIVE_ERROR = 0.01  # standard error to reach, as a share of the mean of the case's metric
 
 
@@ -38,6 +40,10 @@ def exact_in_law(case: Case | MixtureCase, scale: Scale) -> dict[str, Any]:
         actions["sample"], more, sample_row = engine_action(case, scale, "sample")
         row["sample_compile"] = sample_row["compile"]
         compiled |= more
+        if isinstance(case, MixtureCase):
+            many = dataclasses.replace(case, n=MANY_N)
+            actions["many"], more, _ = engine_action(many, scale, "law")
+            compiled |= more
     return timed(row, actions, compiled, scale)
 
 

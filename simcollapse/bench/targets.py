@@ -10,6 +10,7 @@ LIMIT_TARGET = 0.6  # of the random-number limit, Gaussian design
 LAW_TARGET = 10  # times the sample level, where that was measured (n = 1000)
 MIXTURE_SIZE = (10, 1000)
 MIXTURE_TARGETS = {"sample": 10, "law": 200}  # times the plain loop
+MANY_ROWS_TARGET = 1.1  # cost in law of a million rows a round over that of a thousand
 COMPILE_TARGET_S = 10
 GRID_MEAN_TARGET, GRID_WORST_TARGET = 100, 10  # times the plain loop, best engine of each cell
 LINEAR_TARGET = 1.1  # exponent of the rounds under `accumulate`
@@ -114,6 +115,16 @@ def _mixture(mixture) -> Iterator[dict[str, Any]]:
             measured >= required,
             reason if law else _why_slow(row, measured / fraction_of_limit(row), required),
         )
+        if "many" in row["speedup"]:
+            many_us = 1e6 / row["rates"]["many"]["rate"]
+            yield _target(
+                "cost in law of 10⁶ rows a round over that of 10³",
+                row["case"],
+                f"<= {MANY_ROWS_TARGET}",
+                row["speedup"]["many"],
+                row["speedup"]["many"] <= MANY_ROWS_TARGET,
+                f"a chain-round takes {round_us:.3g} us, with 10⁶ rows {many_us:.3g} us",
+            )
 
 
 def _compile(rows, blocks) -> Iterator[dict[str, Any]]:
