@@ -41,6 +41,7 @@ from simcollapse.reproduce.language import sft as lm_sft
 from simcollapse.reproduce.language import summaries as lm_summaries
 from simcollapse.reproduce.language import value as lm_value
 from simcollapse.reproduce.language import xsum as lm_xsum
+from simcollapse.reproduce.language import xsum_checkpoint as lm_xsum_checkpoint
 from simcollapse.reproduce.real_rows import (
     best_share,
     delete_real,
@@ -105,6 +106,7 @@ KNOWN: dict[str, tuple[Any, ...]] = {
     "feng-eigenvalues": (eigenvalues,),
     "feng-summaries": (lm_summaries,),
     "yi-xsum": (lm_xsum,),
+    "yi-xsum-checkpoint": (lm_xsum_checkpoint,),
     "kazdan-sft": (lm_sft,),
     "kazdan-value-lm": (lm_value,),
     "kazdan-pretrain": (lm_pretrain,),

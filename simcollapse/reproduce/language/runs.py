@@ -72,6 +72,7 @@ class _Run:
         for one in tables.values():
             for table in one:
                 table.pop("shown", None)
+        by_text = [self._by_text(tables, name) for name in task.BY_TEXT]
         found = dict.fromkeys(n for one in tables.values() for t in one for n in t)
         data = xr.Dataset(
             {
@@ -81,7 +82,8 @@ class _Run:
                     results.describe(name, task.DESCRIPTIONS),
                 )
                 for name in found
-            },
+            }
+            | dict(zip(task.BY_TEXT, by_text, strict=True)),
             coords={
                 "arm": [arm.name for arm in config.arms],
                 "chain": np.arange(config.chains),
@@ -103,6 +105,19 @@ class _Run:
             jax=jax.__version__,
         )
         return data
+
+    def _by_text(self, tables, name):
+        """A number of each held-out text, (arm, chain, round, `name`_place); taken out of the tables."""
+        made = [[table.pop(name) for table in one] for one in tables.values()]
+        out = np.full((len(made), self._config.chains, self._config.rounds + 1, made[0][0].shape[1]), np.nan)
+        for i, one in enumerate(made):
+            for c, values in enumerate(one):
+                out[i, c, : len(values)] = values
+        return (
+            ("arm", "chain", "round", f"{name}_place"),
+            out,
+            results.describe(name, task.DESCRIPTIONS),
+        )
 
     def _write_samples(self, chain: dict[str, list[loop.Record]]) -> None:
         """Answers of chain 0 to held-out prompts, for reading; beside its rounds, never in the data of a picture."""
@@ -169,7 +184,7 @@ class _Run:
             references=dealt.references,
             base=self._source.base,
             sampling=drawn,
-            measures=task.Measures(held, answered, read, min(8, answered)),
+            measures=task.Measures(held, answered, read, min(8, answered), by_text=True),
         )
 
     def _level(self, c, key, mine, model) -> truths.Overlap:

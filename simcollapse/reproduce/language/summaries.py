@@ -60,7 +60,7 @@ def compute(config: Config) -> xr.Dataset:
     data.attrs.update(
         title="models tuned on answers that a verifier selected",
         heading=f"The generator was tuned on {config.n_real:,} real texts and answers {config.n_prompts:,} prompts; "
-        f"new models from the base model and what is selected of it.\n{common.words(config, data)}",
+        f"new models from the base model and what is selected of it.\n{common.words(config, data, 'bars')}",
         note=common.note(config),
     )
     return data

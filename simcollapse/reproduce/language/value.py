@@ -51,7 +51,7 @@ def compute(config: Config) -> xr.Dataset:
     data.attrs.update(
         title="what generated texts are worth beside real ones",
         heading=f"Models tuned on real texts and on answers of a generator that learned from {config.n_real:,} other "
-        f"real texts, none verified.\n{common.words(config, data)}",
+        f"real texts, none verified.\n{common.words(config, data, 'bars')}",
         note=f"{common.note(config)} The best share is that of the least loss in the grid, seed by seed; intervals "
         f"{100 * LEVEL:g} %, by t over seeds.",
     )
