@@ -76,9 +76,9 @@ def encode(
     if longer.any() and too_long == "error":
         beside = f" ({room} of them left after a prompt)" if room else ""
         raise ValueError(
-            f"pairs must have at most {width} tokens{beside}, {longer.sum()} of {len(longer)} have more (the first is pair "
-            f"{int(np.argmax(longer))}, with {length[np.argmax(longer)]}): drop or cut them with too_long='drop' or "
-            "'truncate'"
+            f"pairs must have at most {width} tokens{beside}, {longer.sum()} of {len(longer)} have more (the first is "
+            f"pair {int(np.argmax(longer))}, with {length[np.argmax(longer)]}): drop or cut them with "
+            "too_long='drop' or 'truncate'"
         )
     kept = ~unscored & (~longer if too_long == "drop" else True)
     tail = tokens.encode([texts.tail])[0]

@@ -57,6 +57,11 @@ def runs(config: Config) -> xr.Dataset:
     return runs(config)
 
 
+def preview(config: Config) -> str:
+    """What a run of `config` will take, in words; see `preview.preview`, which needs the extra."""
+    return importlib.import_module("simcollapse.reproduce.language.preview").preview(config)
+
+
 def settings_of(data: xr.Dataset) -> dict[str, Any]:
     """The configuration that `data` was computed with."""
     return json.loads(data.attrs["config"])
@@ -91,8 +96,9 @@ def note(config: Config) -> str:
     if config.chains == 1:
         return (
             f"{correct} One seed: claims ask for {claims.SURE:g} standard errors over the held-out texts, which every "
-            f"model answers. For a difference that is not there on all such texts, one-sided level "
-            f"{100 * stats.norm.sf(claims.SURE):.1f} % each. They do not tell what other training texts or draws would give."
+            "model answers. For a difference that is not there on all such texts, one-sided level "
+            f"{100 * stats.norm.sf(claims.SURE):.1f} % each. They do not tell what other training texts or draws would "
+            "give."
         )
     level = stats.t.sf(claims.SURE, config.chains - 1)
     return (

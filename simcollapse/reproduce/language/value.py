@@ -9,7 +9,7 @@ from scipy import stats
 from simcollapse.reproduce import claims, style
 from simcollapse.reproduce.claims import Claim
 from simcollapse.reproduce.language import common
-from simcollapse.reproduce.language.common import EXTRA, at, check
+from simcollapse.reproduce.language.common import EXTRA, at, check, preview
 from simcollapse.reproduce.language.settings import Arm, Config, Fit, configure
 
 NAME = "kazdan-value-lm"
@@ -177,4 +177,4 @@ def _shares(axis: Axes, data: xr.Dataset) -> None:
     )
 
 
-__all__ = ["EXTRA", "NAME", "SCALES", "check", "compare", "compute", "configure", "draw"]
+__all__ = ["EXTRA", "NAME", "SCALES", "check", "compare", "compute", "configure", "draw", "preview"]

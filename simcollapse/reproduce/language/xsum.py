@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from simcollapse.reproduce import claims, style
 from simcollapse.reproduce.claims import Claim
 from simcollapse.reproduce.language import common
-from simcollapse.reproduce.language.common import EXTRA, at, check
+from simcollapse.reproduce.language.common import EXTRA, at, check, preview
 from simcollapse.reproduce.language.settings import Arm, Config, Fit, configure
 
 NAME = "yi-xsum"
@@ -120,4 +120,4 @@ def draw(data: xr.Dataset) -> Figure:
     return figure
 
 
-__all__ = ["EXTRA", "NAME", "SCALES", "check", "compare", "compute", "configure", "draw"]
+__all__ = ["EXTRA", "NAME", "SCALES", "check", "compare", "compute", "configure", "draw", "preview"]

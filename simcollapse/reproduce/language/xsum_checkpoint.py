@@ -6,7 +6,7 @@ they tell whether these models differ on other texts, not what other training te
 """
 
 from simcollapse.reproduce.language import settings, xsum
-from simcollapse.reproduce.language.common import EXTRA, check
+from simcollapse.reproduce.language.common import EXTRA, check, preview
 from simcollapse.reproduce.language.settings import Config, Fit
 from simcollapse.reproduce.language.xsum import compare, compute, draw
 
@@ -42,4 +42,4 @@ def configure(
     return settings.configure(config, data=data, folder=folder, model=model)
 
 
-__all__ = ["EXTRA", "NAME", "SCALES", "check", "compare", "compute", "configure", "draw"]
+__all__ = ["EXTRA", "NAME", "SCALES", "check", "compare", "compute", "configure", "draw", "preview"]
