@@ -10,10 +10,12 @@ import pytest
 import tokenizers
 import xarray as xr
 
-from simcollapse import reproduce
+from simcollapse import reproduce, workflows
+from simcollapse.neural import loop, pools
 from simcollapse.neural.language import checkpoints as published
-from simcollapse.neural.language import config, models
+from simcollapse.neural.language import config, made, models, verifiers
 from simcollapse.neural.language.checkpoints import Checkpoint
+from simcollapse.neural.language.rows import prompts_of
 from simcollapse.neural.language.tokens import Tokens
 from simcollapse.reproduce import report, style
 from simcollapse.reproduce.language import (
@@ -24,6 +26,7 @@ from simcollapse.reproduce.language import (
     runs,
     settings,
     sft,
+    sources,
     summaries,
     value,
     xsum,
@@ -226,6 +229,64 @@ TINY = dataclasses.replace(
     answered=10,
     batch=20,
 )
+
+
+@pytest.fixture
+def wired(monkeypatch):
+    """A run of `TINY` whose models and rounds are not made, and what its arms were started with."""
+    decoder, held = made.decoder(16, 1), made.rows(made.sentences(jax.random.key(9), 20))
+    base = models.init(decoder, jax.random.key(0))
+    of = sources.Source(decoder, base, made.READER, None, held, made.MOST, 0.2, "made")
+    monkeypatch.setattr(runs, "source", lambda config: of)
+    asked = []
+
+    def start(key, task):
+        asked.append(task)
+        return loop.State({"of": len(asked)}, pools.pool_of(task.rows, 0), np.asarray(True), 0), {"loss": 1.0}
+
+    arms = []
+    monkeypatch.setattr(loop, "start", start)
+    monkeypatch.setattr(
+        loop, "run_chain", lambda key, arm, counts, **how: arms.append((arm, counts, how)) or [{}]
+    )
+    run = runs.Run(
+        dataclasses.replace(TINY, arms=(*TINY.arms[:3], Arm("unverified", 4), Arm("any", 16, "random", 0.5)))
+    )
+    run.chain(0)
+    return run, asked, arms
+
+
+def test_arms_get_their_verifier_share_workflow_and_texts(wired):
+    _, asked, arms = wired
+    kinds = [type(arm.verifier) for arm, _, _ in arms]
+    oracle, perplexity = verifiers.Parser, verifiers.Perplexity
+    assert kinds == [oracle, perplexity, perplexity, type(None), verifiers.Random]
+    assert [arm.verifier.params for arm, _, _ in arms[1:3]] == [
+        {"of": 2},
+        None,
+    ]  # another model; the writer itself
+    assert [getattr(arm.selection, "share", None) for arm, _, _ in arms] == [0.25, 0.25, 0.5, None, 0.5]
+    assert [arm.workflow for arm, _, _ in arms] == [
+        workflows.KNOWN[name]() for name in ("replace", "replace", "accumulate", "replace", "replace")
+    ]
+    assert [counts for _, counts, _ in arms] == [[16], [16], [16, 16], [4], [16]]
+    assert all(how["started"][0].model == {"of": 1} for _, _, how in arms)  # all from the same generator
+    mine, theirs = (task.rows["tokens"] for task in asked)
+    assert len(mine) == len(theirs) == TINY.n_real and not np.array_equal(mine, theirs)
+
+
+def test_models_are_measured_on_texts_that_none_was_tuned_on(wired):
+    run, (mine, other), _ = wired
+    held = run.source.held_out
+    assert mine.measures.rows is held and other.measures.rows is held
+    texts = [
+        {p + a for p, a in zip(made.READER.prompts(rows), made.READER.answers(rows), strict=True)}
+        for rows in (held, mine.rows)
+    ]
+    assert len(texts[0] & texts[1]) < TINY.n_real // 2  # the language is small, and a sentence may come twice
+    places = mine.rows["source"]
+    assert [mine.references[i] for i in places] == made.READER.answers(mine.rows)
+    assert [mine.prompts[i] for i in places] == prompts_of(mine.rows)
 
 
 def test_a_preview_counts_the_work():

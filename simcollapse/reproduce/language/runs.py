@@ -70,7 +70,7 @@ class Run:
 
     def dataset(self) -> xr.Dataset:
         config = self.config
-        chains = [self._chain(c) for c in range(config.chains)]
+        chains = [self.chain(c) for c in range(config.chains)]
         tables = {arm.name: [loop.table(chain[arm.name]) for chain in chains] for arm in config.arms}
         self._write_samples(chains[0])
         for one in tables.values():
@@ -135,7 +135,7 @@ class Run:
         ]
         (self._folder / "samples.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
-    def _chain(self, c: int) -> dict[str, list[loop.Record]]:
+    def chain(self, c: int) -> dict[str, list[loop.Record]]:
         """Records of every arm. Arms share texts, round 0 and all noise."""
         config = self.config
         key = keys.chain_key(keys.root(config.seed), jnp.zeros(0, dtype=jnp.int32), jnp.int32(c))
