@@ -81,9 +81,11 @@ def words(config: Config, data: xr.Dataset, spread: str = "bands") -> str:
     )
     steps = f"{config.fit.max_steps:,} steps" if config.fit.max_steps else f"{config.fit.epochs} passes"
     steps += f" of adapters of rank {config.fit.rank}" if config.fit.rank else ""
-    over = "one seed" if config.chains == 1 else f"mean of {config.chains} seeds"
-    errors = f"{spread} of two standard errors{' over held-out texts' if config.chains == 1 else ''}"
-    return f"{data.attrs['source']}, {who}, {steps} a fit; {over}, {errors}"
+    cut = f", cut to {config.tokens} tokens" if config.data != MADE and config.too_long == "truncate" else ""
+    run = f"{data.attrs['source']}{cut}, {who}, {steps} a fit"
+    if config.chains == 1:
+        return f"{run};\none seed, {spread} of two standard errors of the change since round 0, over held-out texts"
+    return f"{run}; mean of {config.chains} seeds, {spread} of two standard errors"
 
 
 def note(config: Config) -> str:
@@ -132,7 +134,10 @@ def above(statement: str, source: str, quantity: str, samples: np.ndarray, limit
 
 
 def curve(axis: Axes, data: xr.Dataset, name: str, arm: str, label: str | None, **look: Any) -> None:
-    """Mean by round, with a band of two standard errors (see `samples`); rounds without a value are left out."""
+    """Mean by round, with a band of two standard errors (see `samples`); rounds without a value are left out.
+
+    Held-out texts differ much and in every model alike, so that over them the band is of the change since round 0.
+    """
     values = samples(data, name, arm).to_numpy()
     there = np.isfinite(values).all(axis=0)
     x, values = data["round"].to_numpy()[there], values[:, there]
@@ -140,7 +145,8 @@ def curve(axis: Axes, data: xr.Dataset, name: str, arm: str, label: str | None, 
     axis.plot(x, mean, label=label, markersize=3.8, linewidth=1.4, **look)
     if len(values) == 1:
         return
-    error = values.std(axis=0, ddof=1) / np.sqrt(len(values))
+    spread = values - values[:, :1] if data.sizes["chain"] == 1 else values
+    error = spread.std(axis=0, ddof=1) / np.sqrt(len(values))
     axis.fill_between(x, mean - 2 * error, mean + 2 * error, color=look["color"], alpha=0.18, linewidth=0)
 
 
