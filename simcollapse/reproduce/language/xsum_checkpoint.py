@@ -1,6 +1,6 @@
 """The rounds of `yi-xsum` from a checkpoint on real texts, at a scale for a machine without an accelerator.
 
-Cut articles, adapters, and at scale `quick` one seed: about half an hour of one core for 135 million parameters. Claims
+Cut articles, adapters, and at scale `quick` one seed: about 20 minutes of one core for 135 million parameters. Claims
 are those of `yi-xsum`. With one seed their standard errors are over the held-out texts, each answered by every model:
 they tell whether these models differ on other texts, not what other training texts or draws would have given.
 """
