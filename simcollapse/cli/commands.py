@@ -214,8 +214,9 @@ class Reproduce(DataOptions):
     """Compute a published figure again and compare it with its claims; exit code 1 if one is not confirmed.
 
     yi-vae takes --data digits or mnist, saves its rounds below --out, and goes on from them when started again.
-    Figures of language models (feng-summaries, yi-xsum, kazdan-sft, kazdan-value-lm, kazdan-pretrain) do so too, and
-    take --model with --data xsum, helpsteer2, alpaca, tinystories or a file of JSON lines.
+    Figures of language models (feng-summaries, yi-xsum, yi-xsum-checkpoint, kazdan-sft, kazdan-value-lm,
+    kazdan-pretrain) do so too, and take --model with --data xsum, helpsteer2, alpaca, tinystories or a file of JSON
+    lines.
     """
 
     float64: ClassVar[bool] = True
@@ -229,13 +230,17 @@ class Reproduce(DataOptions):
     """Language models start from it: a folder, a GGUF file or a hub name."""
     seed: int = 0
     """Root of all random numbers."""
+    dry_run: bool = False
+    """Of language models: time a few steps and answers, say what the run would take (time, memory, disk), and stop."""
 
     def run(self) -> int:
         from simcollapse import reproduce
 
-        claims = reproduce.run(
-            self.name, scale=self.scale, out=self.out, seed=self.seed, model=self.model, **self.given()
-        )
+        options = {"scale": self.scale, "out": self.out, "seed": self.seed, "model": self.model}
+        if self.dry_run:
+            print(reproduce.preview(self.name, **options, **self.given()))
+            return 0
+        claims = reproduce.run(self.name, **options, **self.given())
         failing = [claim for claim in claims if not claim.agrees]
         if failing:
             print(

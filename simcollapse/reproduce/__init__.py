@@ -5,7 +5,7 @@ A figure is one or more pictures, each a module with `SCALES` (its configuration
 reads real data may have `check(config)`, which raises ValueError for data that it cannot use. One whose data are not a
 table, or that saves its rounds, has `configure(config, data=, folder=)`, with `model=` if it can start from a
 checkpoint; one that moves has `animate(data, stem)`; one that needs an extra names it in `EXTRA`, and "all" leaves it
-out.
+out; one whose run is long may have `preview(config)`, which says in words what it will take.
 `KNOWN` lists the figures. A new one is a new module and a row there.
 """
 
@@ -41,6 +41,7 @@ from simcollapse.reproduce.language import sft as lm_sft
 from simcollapse.reproduce.language import summaries as lm_summaries
 from simcollapse.reproduce.language import value as lm_value
 from simcollapse.reproduce.language import xsum as lm_xsum
+from simcollapse.reproduce.language import xsum_checkpoint as lm_xsum_checkpoint
 from simcollapse.reproduce.real_rows import (
     best_share,
     delete_real,
@@ -105,6 +106,7 @@ KNOWN: dict[str, tuple[Any, ...]] = {
     "feng-eigenvalues": (eigenvalues,),
     "feng-summaries": (lm_summaries,),
     "yi-xsum": (lm_xsum,),
+    "yi-xsum-checkpoint": (lm_xsum_checkpoint,),
     "kazdan-sft": (lm_sft,),
     "kazdan-value-lm": (lm_value,),
     "kazdan-pretrain": (lm_pretrain,),
@@ -139,6 +141,62 @@ def run(
         ValueError: an unknown name (the nearest known is named), data without target, or data that no part reads.
         FileNotFoundError: no such data file.
     """
+    pictures, configs = _configured(
+        name,
+        scale=scale,
+        out=out,
+        data=data,
+        target=target,
+        columns=columns,
+        drop_missing=drop_missing,
+        model=model,
+        seed=seed,
+    )
+    folder, console, started = Path(out), terminal.console(), time.perf_counter()
+    folder.mkdir(parents=True, exist_ok=True)
+    claims = []
+    for picture, config in zip(pictures, configs, strict=True):
+        begun = time.perf_counter()
+        claims += _one(picture, config, folder, console)
+        console.print(f"[dim]{picture.NAME}: {time.perf_counter() - begun:.0f} s[/dim]\n")
+    report.save_claims(claims, folder / f"{name}-claims.csv")
+    agreeing = sum(claim.agrees for claim in claims)
+    console.print(
+        f"{name} at scale {scale}: {agreeing} of {len(claims)} claims agree, "
+        f"{time.perf_counter() - started:.0f} s; pictures and data in {folder}"
+    )
+    return claims
+
+
+def preview(name: str, **options: Any) -> str:
+    """What `run` with the same arguments would take, in words. Of figures of language models.
+
+    Raises:
+        ValueError: a figure without a preview, and what `run` raises before it begins.
+    """
+    there = [known for known, pictures in KNOWN.items() if all(hasattr(p, "preview") for p in pictures)]
+    check_choice("name", name, [*KNOWN, "all"])
+    if name not in there:
+        raise ValueError(f"a dry run is there for {', '.join(there)}, got {name!r}")
+    given = {"scale": "quick", "out": "results", "seed": 0} | options
+    return "\n".join(
+        picture.preview(config) for picture, config in zip(*_configured(name, **given), strict=True)
+    )
+
+
+def _configured(
+    name: str,
+    *,
+    scale: str,
+    out: str | Path,
+    data: str | Path | None = None,
+    target: str | None = None,
+    columns: Sequence[str] | None = None,
+    drop_missing: bool = False,
+    model: str | None = None,
+    seed: int,
+) -> tuple[list[Any], list[Any]]:
+    """Pictures and their configurations, checked."""
     check_choice("name", name, [*KNOWN, "all"])
     check_choice("scale", scale, SCALE_NAMES)
     seed = check_whole("seed", seed, 0)
@@ -163,21 +221,7 @@ def run(
     for picture, config in zip(pictures, configs, strict=True):
         if hasattr(picture, "check"):  # before hours are spent on other pictures
             picture.check(config)
-
-    folder, console, started = Path(out), terminal.console(), time.perf_counter()
-    folder.mkdir(parents=True, exist_ok=True)
-    claims = []
-    for picture, config in zip(pictures, configs, strict=True):
-        begun = time.perf_counter()
-        claims += _one(picture, config, folder, console)
-        console.print(f"[dim]{picture.NAME}: {time.perf_counter() - begun:.0f} s[/dim]\n")
-    report.save_claims(claims, folder / f"{name}-claims.csv")
-    agreeing = sum(claim.agrees for claim in claims)
-    console.print(
-        f"{name} at scale {scale}: {agreeing} of {len(claims)} claims agree, "
-        f"{time.perf_counter() - started:.0f} s; pictures and data in {folder}"
-    )
-    return claims
+    return pictures, configs
 
 
 def _one(picture: Any, config: Any, folder: Path, console: Any) -> list[Claim]:
@@ -195,4 +239,4 @@ def _one(picture: Any, config: Any, folder: Path, console: Any) -> list[Claim]:
     return claims
 
 
-__all__ = ["KNOWN", "SCALE_NAMES", "Claim", "Picture", "run"]
+__all__ = ["KNOWN", "SCALE_NAMES", "Claim", "Picture", "preview", "run"]

@@ -10,21 +10,27 @@ import pytest
 import tokenizers
 import xarray as xr
 
-from simcollapse import reproduce
+from simcollapse import reproduce, workflows
+from simcollapse.neural import loop, pools
 from simcollapse.neural.language import checkpoints as published
-from simcollapse.neural.language import config, models
+from simcollapse.neural.language import config, made, models, verifiers
 from simcollapse.neural.language.checkpoints import Checkpoint
+from simcollapse.neural.language.rows import prompts_of
 from simcollapse.neural.language.tokens import Tokens
 from simcollapse.reproduce import report, style
 from simcollapse.reproduce.language import (
+    common,
     keeping,
     pretrain,
+    preview,
     runs,
     settings,
     sft,
+    sources,
     summaries,
     value,
     xsum,
+    xsum_checkpoint,
 )
 from simcollapse.reproduce.language.settings import Arm, Fit
 
@@ -113,6 +119,48 @@ def test_turned_around_they_are_denied_and_noise_makes_them_unclear(name):
     assert any(row.unclear for row in noisy) and not all(row.agrees for row in noisy)
 
 
+def of_one_seed(values, noise=0.01):
+    """A run of `yi-xsum-checkpoint`: texts differ much, in every model alike, and models a little in each text."""
+    quick = dataclasses.replace(xsum_checkpoint.SCALES["quick"], data="xsum", checkpoint="c")
+    random = np.random.default_rng(1)
+    shape = len(quick.arms), 1, quick.rounds + 1
+    names = [arm.name for arm in quick.arms]
+    data = {name: (("arm", "chain", "round"), np.full(shape, 0.5)) for name in NAMES}
+    for name in ("loss", "rouge1"):
+        array = np.zeros((*shape, quick.held_out)) + random.normal(size=quick.held_out)
+        for i, arm in enumerate(quick.arms):
+            for k in range(quick.rounds + 1):
+                array[i, 0, k] += values(arm, k, name) + noise * random.normal(size=quick.held_out)
+        array[:, :, 0] = array[0, :, 0]  # round 0 is the same model
+        data[f"text_{name}"] = ("arm", "chain", "round", f"text_{name}_place"), array
+        data[name] = ("arm", "chain", "round"), array.mean(axis=-1)
+    made = xr.Dataset(data, coords={"arm": names, "round": np.arange(quick.rounds + 1)})
+    made.attrs.update(config=json.dumps(dataclasses.asdict(quick)), heading="made up", floor=np.nan)
+    return made
+
+
+def test_one_seed_is_judged_by_differences_of_held_out_texts():
+    told = as_published(xsum)
+
+    def verdicts(values, **options):
+        return {row.verdict for row in xsum_checkpoint.compare(of_one_seed(values, **options))}
+
+    assert verdicts(told) == {"yes"}
+    assert "yes" not in {
+        row.verdict
+        for row in xsum_checkpoint.compare(of_one_seed(lambda arm, k, name: 1 - told(arm, k, name)))
+        if row.wanted == "above 0"
+    }
+    assert "unclear" in verdicts(told, noise=1.0)
+    data = of_one_seed(told)
+    with mpl.rc_context(style.SETTINGS):
+        bands = [len(axis.collections) for axis in xsum_checkpoint.draw(data).axes]
+    assert bands[:2] == [3, 3] and bands[2] == 0  # ROUGE-1 and loss; distinct-2 is one number a model
+    assert common.at(data, "loss", xsum.FULL, 1).shape == (xsum_checkpoint.SCALES["quick"].held_out,)
+    note = common.note(dataclasses.replace(xsum_checkpoint.SCALES["quick"], data="xsum"))
+    assert "One seed" in note and "0.1 % each" in note
+
+
 def test_best_share_and_slope():
     """Least loss at 1,350, 450, 150 and 0 generated texts beside 50, 150, 450 and 1,350 real ones."""
     best = {50: 1_350, 150: 450, 450: 150, 1_350: 0}
@@ -137,6 +185,19 @@ def test_every_scale_is_sound():
     assert {a.real for a in quick.arms} >= {200, 400, 800} and quick.fits == 4 * (2 + 12 + 1 + 3)
     assert {arm.generated for arm in xsum.SCALES["quick"].arms} == {1_600, 200}
     assert {arm.workflow for arm in sft.SCALES["quick"].arms} == set(keeping.WORDS)
+
+
+def test_scales_of_a_checkpoint_on_a_cpu():
+    assert tuple(xsum_checkpoint.SCALES) == reproduce.SCALE_NAMES
+    for scale in xsum_checkpoint.SCALES.values():
+        assert scale.n_real <= scale.n_prompts and scale.answered <= scale.held_out
+        kept = {arm.name: round(arm.share * arm.generated) for arm in scale.arms}
+        assert kept[xsum.VERIFIED] == kept[xsum.SAME] < kept[xsum.FULL]
+    for given in ({}, {"model": "x/y"}, {"data": "xsum"}):
+        with pytest.raises(ValueError, match="give --model CHECKPOINT"):
+            xsum_checkpoint.configure(
+                xsum_checkpoint.SCALES["quick"], **({"data": None, "folder": ""} | given)
+            )
 
 
 def test_a_checkpoint_needs_texts_and_texts_a_checkpoint(tmp_path):
@@ -168,6 +229,89 @@ TINY = dataclasses.replace(
     answered=10,
     batch=20,
 )
+
+
+@pytest.fixture
+def wired(monkeypatch):
+    """A run of `TINY` whose models and rounds are not made, and what its arms were started with."""
+    decoder, held = made.decoder(16, 1), made.rows(made.sentences(jax.random.key(9), 20))
+    base = models.init(decoder, jax.random.key(0))
+    of = sources.Source(decoder, base, made.READER, None, held, made.MOST, 0.2, "made")
+    monkeypatch.setattr(runs, "source", lambda config: of)
+    asked = []
+
+    def start(key, task):
+        asked.append(task)
+        return loop.State({"of": len(asked)}, pools.pool_of(task.rows, 0), np.asarray(True), 0), {"loss": 1.0}
+
+    arms = []
+    monkeypatch.setattr(loop, "start", start)
+    monkeypatch.setattr(
+        loop, "run_chain", lambda key, arm, counts, **how: arms.append((arm, counts, how)) or [{}]
+    )
+    run = runs.Run(
+        dataclasses.replace(TINY, arms=(*TINY.arms[:3], Arm("unverified", 4), Arm("any", 16, "random", 0.5)))
+    )
+    run.chain(0)
+    return run, asked, arms
+
+
+def test_arms_get_their_verifier_share_workflow_and_texts(wired):
+    _, asked, arms = wired
+    kinds = [type(arm.verifier) for arm, _, _ in arms]
+    oracle, perplexity = verifiers.Parser, verifiers.Perplexity
+    assert kinds == [oracle, perplexity, perplexity, type(None), verifiers.Random]
+    assert [arm.verifier.params for arm, _, _ in arms[1:3]] == [
+        {"of": 2},
+        None,
+    ]  # another model; the writer itself
+    assert [getattr(arm.selection, "share", None) for arm, _, _ in arms] == [0.25, 0.25, 0.5, None, 0.5]
+    assert [arm.workflow for arm, _, _ in arms] == [
+        workflows.KNOWN[name]() for name in ("replace", "replace", "accumulate", "replace", "replace")
+    ]
+    assert [counts for _, counts, _ in arms] == [[16], [16], [16, 16], [4], [16]]
+    assert all(how["started"][0].model == {"of": 1} for _, _, how in arms)  # all from the same generator
+    mine, theirs = (task.rows["tokens"] for task in asked)
+    assert len(mine) == len(theirs) == TINY.n_real and not np.array_equal(mine, theirs)
+
+
+def test_models_are_measured_on_texts_that_none_was_tuned_on(wired):
+    run, (mine, other), _ = wired
+    held = run.source.held_out
+    assert mine.measures.rows is held and other.measures.rows is held
+    texts = [
+        {p + a for p, a in zip(made.READER.prompts(rows), made.READER.answers(rows), strict=True)}
+        for rows in (held, mine.rows)
+    ]
+    assert len(texts[0] & texts[1]) < TINY.n_real // 2  # the language is small, and a sentence may come twice
+    places = mine.rows["source"]
+    assert [mine.references[i] for i in places] == made.READER.answers(mine.rows)
+    assert [mine.prompts[i] for i in places] == prompts_of(mine.rows)
+
+
+def test_a_preview_counts_the_work():
+    work = preview.counts(TINY)
+    assert work.fits == TINY.fits == 2 * 7 and work.steps == 14 * 2
+    assert work.answers == 2 * (16 + 16 + 32 + 6 + 7 * (10 + 8))
+    assert work.scored == 2 * (16 + 32 + 7 * 20)  # by another model, by itself, and held-out texts
+    once = preview.counts(dataclasses.replace(TINY, data="xsum", fit=Fit(epochs=1, batch=8)))
+    assert once.steps == 2 * (1 + 1 + 1 + 1 + 2 + 3 + 2)  # of 8, 8, 4, 4, 16, 24 and 10 rows
+    assert once.answers == work.answers + 2 * 16  # for the level of the truth
+    assert preview.seconds(work, preview.Times(1.0, 0.5, 0.25, 0.125)) == pytest.approx(
+        14 + 28 / 2 + work.answers / 4 + work.scored / 8
+    )
+    with pytest.raises(
+        ValueError, match="a dry run is there for feng-summaries, yi-xsum, yi-xsum-checkpoint"
+    ):
+        reproduce.preview("yi-regimes")
+
+
+@pytest.mark.slow
+def test_a_preview_says_what_a_run_takes(tmp_path):
+    told = preview.preview(dataclasses.replace(TINY, folder=str(tmp_path / "rounds"))).splitlines()
+    assert told[0].startswith("the made language; ") and told[1].startswith("14 fits, 28 steps; 392 answers")
+    assert told[3].startswith("at most ") and "GB of memory" in told[4] and "GB on disk" in told[5]
+    assert not (tmp_path / "rounds").exists()
 
 
 @pytest.mark.slow
@@ -212,7 +356,8 @@ def test_a_checkpoint_on_own_texts(whole, tmp_path, capsys):
         for i in range(150)
     ]
     (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    asked = dataclasses.replace(TINY, whole=whole, tokens=16, answer=4, quantile=0.5)
+    cut = "drop" if whole else "truncate"
+    asked = dataclasses.replace(TINY, whole=whole, tokens=16, answer=4, quantile=0.5, too_long=cut)
     asked = settings.configure(
         asked,
         data=str(tmp_path / "pairs.jsonl"),
@@ -221,9 +366,12 @@ def test_a_checkpoint_on_own_texts(whole, tmp_path, capsys):
     )
     data = runs.runs(asked)
     assert np.isfinite(data["loss"].sel(arm="oracle-25", round=1)).all()
+    assert data["text_rouge1"].sel(arm="two").shape == (2, 3, TINY.answered)
+    mean = data["text_rouge1"].mean("text_rouge1_place")
+    np.testing.assert_allclose(mean, data["rouge1"], rtol=1e-6)  # NaN where an arm has no such round
     np.testing.assert_array_equal(data["num_kept"].sel(arm="oracle-25", round=1), 4)
     told = capsys.readouterr()
-    assert "texts; 0 too long, 0 empty" in told.err
+    assert f"texts; 0 too long{'' if whole else ' and cut'}, 0 empty" in told.err
     xr.testing.assert_identical(runs.runs(asked), data)
 
 

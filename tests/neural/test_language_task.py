@@ -6,7 +6,8 @@ import pytest
 
 from simcollapse import keys, workflows
 from simcollapse.neural import loop
-from simcollapse.neural.language import made, models, task, truths, verifiers
+from simcollapse.neural.language import generation, made, metrics, models, scoring, task, truths, verifiers
+from simcollapse.neural.language.rows import completions_of, prompts_of
 from simcollapse.neural.language.training import Tuner
 from simcollapse.neural.language.tuning import tuning
 from simcollapse.neural.selection import Everything, top_share
@@ -76,6 +77,25 @@ def test_shown_answers_are_read_back(records):
     shown = task.read_shown(mine._of, told[1]["shown"])
     assert [prompt for prompt, _ in shown] == [one.prompt for one in SENTENCES[30:33]]
     assert all(isinstance(answer, str) for _, answer in shown)
+
+
+def test_a_model_is_measured_on_held_out_texts():
+    mine = make(measures=task.Measures(HELD, 6, SAMPLING, 3, by_text=True))
+    got = mine.measure(keys.root(0), mine.base)
+    held, trained = (
+        scoring.score(CONFIG, mine.base, prompts_of(rows), completions_of(rows), batch=16)
+        for rows in (HELD, mine.rows)
+    )
+    loss, other = (-one.log_probability.sum() / one.count.sum() for one in (held, trained))
+    assert got["loss"] == pytest.approx(loss, rel=1e-6) and abs(loss - other) > 1e-4 * loss
+    np.testing.assert_allclose(got["text_loss"], -held.log_probability / held.count, rtol=1e-6)
+    prompts = prompts_of(HELD)[:6]
+    told = generation.generate(
+        CONFIG, mine.base, prompts, made.MOST, SAMPLING.how, key=keys.root(0), batch=16
+    )
+    answers = made.READER.texts(told.tokens)
+    wanted = [one.answer for one in SENTENCES[30:36]]
+    np.testing.assert_array_equal(got["text_rouge1"], metrics.rouge_1(wanted, answers))
 
 
 def test_a_round_asks_every_prompt_before_it_asks_one_again(records):

@@ -192,6 +192,19 @@ def test_pairs_that_do_not_fit_are_counted(tokens):
         encoding.encode(Texts(pairs[3:], tail, ""), tokens, 10, empty="drop")
 
 
+def test_a_row_leaves_room_for_another_answer(tokens):
+    """Five tokens of ten after each prompt, whatever the length of its own answer."""
+    some = Texts([Pair("abcd|>", "kl"), Pair("abc|>", "k"), Pair("abcdef|>", "klmnop")], "|>", "")
+    with pytest.raises(ValueError, match=r"10 tokens \(5 of them left after a prompt\), 2 of 3 have more"):
+        encoding.encode(some, tokens, 10, room=5)
+    assert encoding.encode(some, tokens, 10, room=5, too_long="drop").places.tolist() == [1]
+    cut = encoding.encode(some, tokens, 10, room=5, too_long="truncate")
+    told = tokens.decode([row[:n] for row, n in zip(cut.rows["tokens"], cut.rows["length"], strict=True)])
+    assert told == ["abc|>kl", "abc|>k", "abc|>klmno"] and cut.rows["begin"].max() == 5
+    with pytest.raises(ValueError, match="room must be <= 9"):
+        encoding.encode(some, tokens, 10, room=10)
+
+
 def test_prompts_are_cut_before_the_words_of_their_template(tokens):
     some = Texts([Pair("abcdef|>", "x"), Pair("a|>", "x")], "|>", "")
     with pytest.raises(ValueError, match="prompts must have at most 5 tokens, 1 of 2 have more"):

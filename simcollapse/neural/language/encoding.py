@@ -37,6 +37,7 @@ def encode(
     end: int | None = None,
     too_long: str = "error",
     empty: str = "error",
+    room: int = 0,
 ) -> Encoded:
     """Rows of `width` tokens.
 
@@ -50,11 +51,13 @@ def encode(
         too_long: what happens to longer pairs. "error"; "drop" leaves them out; "truncate" cuts the completion to the
             room that the prompt leaves, or half the width where that is more, then the prompt, see `encode_prompts`.
         empty: what happens to pairs whose completion has no token that can be scored. "error"; "drop".
+        room: tokens that each row leaves for another answer to its prompt; a prompt that does not is too long.
 
     Raises:
         ValueError: a longer pair or an empty completion, where that is an error, or no pair that is left.
     """
     width = check_whole("width", width, 2)
+    room = check_whole("room", room, 0, width - 1)
     check_choice("too_long", too_long, padding.TOO_LONG)
     check_choice("empty", empty, EMPTY)
     first = [] if start is None else [start]
@@ -68,19 +71,20 @@ def encode(
         )
     last = [] if end is None else [end]
     answers = [answer + last for answer in answers]
-    length = np.array([len(p) + len(a) for p, a in zip(prompts, answers, strict=True)])
+    length = np.array([len(p) + max(len(a), room) for p, a in zip(prompts, answers, strict=True)])
     longer = (length > width) & ~unscored
     if longer.any() and too_long == "error":
+        beside = f" ({room} of them left after a prompt)" if room else ""
         raise ValueError(
-            f"pairs must have at most {width} tokens, {longer.sum()} of {len(longer)} have more (the first is pair "
-            f"{int(np.argmax(longer))}, with {length[np.argmax(longer)]}): drop or cut them with too_long='drop' or "
-            "'truncate'"
+            f"pairs must have at most {width} tokens{beside}, {longer.sum()} of {len(longer)} have more (the first is "
+            f"pair {int(np.argmax(longer))}, with {length[np.argmax(longer)]}): drop or cut them with "
+            "too_long='drop' or 'truncate'"
         )
     kept = ~unscored & (~longer if too_long == "drop" else True)
     tail = tokens.encode([texts.tail])[0]
     for i in np.flatnonzero(longer & kept).tolist():
         answers[i] = answers[i][: max(width - len(prompts[i]), width // 2)]
-        prompts[i] = _cut(prompts[i], width - len(answers[i]), first, tail)
+        prompts[i] = _cut(prompts[i], width - max(len(answers[i]), room), first, tail)
     places = np.flatnonzero(kept)
     if not len(places):
         raise ValueError(

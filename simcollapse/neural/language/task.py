@@ -21,12 +21,16 @@ DESCRIPTIONS = {
     "loss": "mean cross-entropy of held-out real answers given their prompts, nats a token",
     "perplexity": "exp of it",
     "accuracy": "share of answers to held-out prompts that are correct",
+    "text_loss": "mean cross-entropy of each held-out real answer, nats a token",
+    "text_rouge1": "F1 of ROUGE-1 of the answer to each held-out prompt",
     **metrics.DESCRIPTIONS,
     **{f"{part}_{name}": f"{words}: {what}" for part, what in (
         ("generated", "of all generated answers of the round"), ("kept", "of those the verifier kept"))
        for name, words in metrics.DESCRIPTIONS.items() if not name.startswith("rouge")},
     **training.DESCRIPTIONS,
 }  # fmt: skip
+
+BY_TEXT = ("text_loss", "text_rouge1")
 
 
 class Fitter(Protocol):
@@ -63,6 +67,7 @@ class Measures:
     answered: int  # of their prompts, the first so many get an answer
     sampling: Sampling  # of those answers
     shown: int = 8  # answers kept for reading
+    by_text: bool = False  # also keep, for each text, its mean loss (`text_loss`) and ROUGE-1 (`text_rouge1`)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -147,6 +152,7 @@ class TextTask:
             **metrics.variety(answers),
             **_lengths(told.tokens, answers),
             "cut": float(1 - told.stopped.mean()),
+            **(_by_text(got, overlap) if self.measures.by_text else {}),
         }
 
     def describe_generated(self, rows: Tree) -> dict[str, float]:
@@ -165,7 +171,10 @@ class TextTask:
     def show(self, key: jax.Array, model: Tree) -> dict[str, np.ndarray]:
         """Answers to the first held-out prompts, as tokens (shown, most), padded with -1."""
         prompts = prompts_of(pools.take(self.measures.rows, np.arange(self.measures.shown)))
-        told = self._write(key, model, prompts, self.measures.sampling)
+        how = self.measures.sampling
+        told = self._write(
+            key, model, prompts, dataclasses.replace(how, batch=min(how.batch, len(prompts)))
+        )  # not a batch that is mostly empty
         out = np.full((len(prompts), self.measures.sampling.most), -1, np.int32)
         for row, tokens in zip(out, told.tokens, strict=True):
             row[: len(tokens)] = tokens
@@ -177,6 +186,10 @@ def read_shown(task: TextTask, shown: np.ndarray) -> list[tuple[str, str]]:
     asked = pools.take(task.measures.rows, np.arange(len(shown)))
     answers = task.reader.texts([row[row >= 0].tolist() for row in shown])
     return list(zip(task.reader.prompts(asked), answers, strict=True))
+
+
+def _by_text(scores, overlap):
+    return {"text_loss": -scores.log_probability / scores.count, "text_rouge1": overlap.rouge1}
 
 
 def _lengths(tokens, answers):

@@ -57,6 +57,11 @@ def runs(config: Config) -> xr.Dataset:
     return runs(config)
 
 
+def preview(config: Config) -> str:
+    """What a run of `config` will take, in words; see `preview.preview`, which needs the extra."""
+    return importlib.import_module("simcollapse.reproduce.language.preview").preview(config)
+
+
 def settings_of(data: xr.Dataset) -> dict[str, Any]:
     """The configuration that `data` was computed with."""
     return json.loads(data.attrs["config"])
@@ -67,25 +72,37 @@ def quality(data: xr.Dataset) -> str:
     return "accuracy" if settings_of(data)["data"] == MADE else "rouge1"
 
 
-def words(config: Config, data: xr.Dataset) -> str:
-    """Model, texts and seeds in a line."""
+def words(config: Config, data: xr.Dataset, spread: str = "bands") -> str:
+    """Model, texts and seeds in a line, and what `spread` shows their errors."""
     who = (
         f"a decoder of bytes with {data.attrs['parameters']:,} parameters"
         if not config.checkpoint
         else f"{data.attrs['parameters']:,} parameters"
     )
     steps = f"{config.fit.max_steps:,} steps" if config.fit.max_steps else f"{config.fit.epochs} passes"
-    return f"{data.attrs['source']}, {who}, {steps} a fit; mean of {config.chains} seeds, bars of two standard errors"
+    steps += f" of adapters of rank {config.fit.rank}" if config.fit.rank else ""
+    cut = f", cut to {config.tokens} tokens" if config.data != MADE and config.too_long == "truncate" else ""
+    run = f"{data.attrs['source']}{cut}, {who}, {steps} a fit"
+    if config.chains == 1:
+        return f"{run};\none seed, {spread} of two standard errors of the change since round 0, over held-out texts"
+    return f"{run}; mean of {config.chains} seeds, {spread} of two standard errors"
 
 
 def note(config: Config) -> str:
     """What stands under the table of claims."""
-    level = stats.t.sf(claims.SURE, config.chains - 1)
     correct = (
         "Correct: the parser of the made language accepts prompt and answer together (exact)."
         if config.data == MADE
         else f"Correct: ROUGE-1 at least the {100 * config.quantile:g} % quantile of the generator's answers (a proxy)."
     )
+    if config.chains == 1:
+        return (
+            f"{correct} One seed: claims ask for {claims.SURE:g} standard errors over the held-out texts, which every "
+            "model answers. For a difference that is not there on all such texts, one-sided level "
+            f"{100 * stats.norm.sf(claims.SURE):.1f} % each. They do not tell what other training texts or draws would "
+            "give."
+        )
+    level = stats.t.sf(claims.SURE, config.chains - 1)
     return (
         f"{correct} Claims ask for {claims.SURE:g} standard errors over {config.chains} seeds: for a difference that "
         f"is not there, one-sided level {100 * level:.1f} % each (t, {config.chains - 1} degrees of freedom)."
@@ -93,13 +110,22 @@ def note(config: Config) -> str:
 
 
 def at(data: xr.Dataset, name: str, arm: str, k: int) -> np.ndarray:
-    """A number of an arm's round k, (chain,)."""
-    return data[name].sel(arm=arm, round=k).transpose("chain").to_numpy().astype(float)
+    """A number of an arm's round k, (chain,); where there is one chain, of each held-out text, if it is of texts."""
+    return samples(data, name, arm).sel(round=k).to_numpy().astype(float)
+
+
+def samples(data: xr.Dataset, name: str, arm: str) -> xr.DataArray:
+    """What means and standard errors of an arm are over, (sample, round): chains, or held-out texts of a single one."""
+    of_text = f"text_{name}"
+    if data.sizes["chain"] == 1 and of_text in data:
+        return data[of_text].sel(arm=arm).isel(chain=0).transpose(f"{of_text}_place", "round")
+    return data[name].sel(arm=arm).transpose("chain", "round")
 
 
 def estimate(samples: np.ndarray) -> Estimate:
-    """Mean over chains, (chain,)."""
-    return Estimate(float(np.mean(samples)), float(np.std(samples, ddof=1) / np.sqrt(len(samples))))
+    """Mean and standard error of independent samples; of one sample the error is not known, NaN."""
+    error = float(np.std(samples, ddof=1) / np.sqrt(len(samples))) if len(samples) > 1 else float("nan")
+    return Estimate(float(np.mean(samples)), error)
 
 
 def above(statement: str, source: str, quantity: str, samples: np.ndarray, limit: float = 0.0) -> Claim:
@@ -108,12 +134,19 @@ def above(statement: str, source: str, quantity: str, samples: np.ndarray, limit
 
 
 def curve(axis: Axes, data: xr.Dataset, name: str, arm: str, label: str | None, **look: Any) -> None:
-    """Mean over chains by round, with a band of two standard errors; rounds without a value are left out."""
-    values = data[name].sel(arm=arm).transpose("chain", "round").to_numpy()
+    """Mean by round, with a band of two standard errors (see `samples`); rounds without a value are left out.
+
+    Held-out texts differ much and in every model alike, so that over them the band is of the change since round 0.
+    """
+    values = samples(data, name, arm).to_numpy()
     there = np.isfinite(values).all(axis=0)
     x, values = data["round"].to_numpy()[there], values[:, there]
-    mean, error = values.mean(axis=0), values.std(axis=0, ddof=1) / np.sqrt(len(values))
+    mean = values.mean(axis=0)
     axis.plot(x, mean, label=label, markersize=3.8, linewidth=1.4, **look)
+    if len(values) == 1:
+        return
+    spread = values - values[:, :1] if data.sizes["chain"] == 1 else values
+    error = spread.std(axis=0, ddof=1) / np.sqrt(len(values))
     axis.fill_between(x, mean - 2 * error, mean + 2 * error, color=look["color"], alpha=0.18, linewidth=0)
 
 

@@ -20,28 +20,40 @@ from simcollapse.neural.language.rows import FIELDS
 from simcollapse.neural.language.training import Tuner, tuning
 from simcollapse.neural.progress import Progress
 from simcollapse.neural.settings import neural_settings
-from simcollapse.reproduce.language.settings import MADE, Arm, Config
+from simcollapse.reproduce.language.settings import MADE, Arm, Config, Fit
 from simcollapse.reproduce.language.sources import Deal, source
 
 # Keys of one chain besides those of its rounds: the texts, another model, the level of the truth, mixed rows.
 DEAL, OTHER, LEVEL, MIX = range(4)
+LEVELLED = 2_000  # answers, at most, whose quantile is the level of what is correct
+SHOWN = 8  # answers of a model that are kept for reading
 
 
 def runs(config: Config) -> xr.Dataset:
     """Metrics and audit by (arm, chain, round), NaN where an arm stopped earlier; round 0 is the generator."""
     with neural_settings(), checkpoints.alone(config.folder):
-        return _Run(config).dataset()
+        return Run(config).dataset()
 
 
-class _Run:
+class Run:
     """What the chains of one run share."""
 
     def __init__(self, config: Config):
-        self._config = config
-        self._source = source(config)
-        f = config.fit
-        self._tuner = Tuner(
-            self._source.decoder,
+        self.config = config
+        self.source = source(config)
+        self._tuner = self.tuner(config.fit)
+        self._progress = Progress(config.fits)
+        self._folder = Path(config.folder) if config.folder else None
+        self._identity = _identity(config)
+        size = names.parameters(self.source.decoder)
+        if self._folder is not None:
+            check_room(self._folder, disk_bytes(config, size))
+        print(f"{self.source.words}; {size:,} parameters; {config.fits} fits", file=sys.stderr, flush=True)
+
+    def tuner(self, f: Fit) -> Tuner:
+        """What fits in this way."""
+        return Tuner(
+            self.source.decoder,
             tuning(
                 f.epochs,
                 max_steps=f.max_steps,
@@ -55,23 +67,16 @@ class _Run:
                 remat=f.remat,
             ),
         )
-        self._progress = Progress(config.fits)
-        self._folder = Path(config.folder) if config.folder else None
-        self._identity = _identity(config)
-        size = names.parameters(self._source.decoder)
-        if self._folder is not None:  # each arm keeps its last rounds, and writes one more
-            saved = 1 + config.weak + (checkpoints.KEPT + 1) * sum(not arm.mixed for arm in config.arms)
-            check_room(self._folder, config.chains * saved * size * FLOAT)
-        print(f"{self._source.words}; {size:,} parameters; {config.fits} fits", file=sys.stderr, flush=True)
 
     def dataset(self) -> xr.Dataset:
-        config = self._config
-        chains = [self._chain(c) for c in range(config.chains)]
+        config = self.config
+        chains = [self.chain(c) for c in range(config.chains)]
         tables = {arm.name: [loop.table(chain[arm.name]) for chain in chains] for arm in config.arms}
         self._write_samples(chains[0])
         for one in tables.values():
             for table in one:
                 table.pop("shown", None)
+        by_text = [self._by_text(tables, name) for name in task.BY_TEXT]
         found = dict.fromkeys(n for one in tables.values() for t in one for n in t)
         data = xr.Dataset(
             {
@@ -81,7 +86,8 @@ class _Run:
                     results.describe(name, task.DESCRIPTIONS),
                 )
                 for name in found
-            },
+            }
+            | dict(zip(task.BY_TEXT, by_text, strict=True)),
             coords={
                 "arm": [arm.name for arm in config.arms],
                 "chain": np.arange(config.chains),
@@ -95,14 +101,27 @@ class _Run:
         )
         data.attrs.update(
             config=json.dumps(dataclasses.asdict(dataclasses.replace(config, folder=""))),
-            source=self._source.words,
-            parameters=names.parameters(self._source.decoder),
-            floor=self._source.floor,
+            source=self.source.words,
+            parameters=names.parameters(self.source.decoder),
+            floor=self.source.floor,
             backend=jax.default_backend(),
             device=jax.devices()[0].device_kind,
             jax=jax.__version__,
         )
         return data
+
+    def _by_text(self, tables, name):
+        """A number of each held-out text, (arm, chain, round, `name`_place); taken out of the tables."""
+        made = [[table.pop(name) for table in one] for one in tables.values()]
+        out = np.full((len(made), self.config.chains, self.config.rounds + 1, made[0][0].shape[1]), np.nan)
+        for i, one in enumerate(made):
+            for c, values in enumerate(one):
+                out[i, c, : len(values)] = values
+        return (
+            ("arm", "chain", "round", f"{name}_place"),
+            out,
+            results.describe(name, task.DESCRIPTIONS),
+        )
 
     def _write_samples(self, chain: dict[str, list[loop.Record]]) -> None:
         """Answers of chain 0 to held-out prompts, for reading; beside its rounds, never in the data of a picture."""
@@ -116,13 +135,13 @@ class _Run:
         ]
         (self._folder / "samples.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
-    def _chain(self, c: int) -> dict[str, list[loop.Record]]:
+    def chain(self, c: int) -> dict[str, list[loop.Record]]:
         """Records of every arm. Arms share texts, round 0 and all noise."""
-        config = self._config
+        config = self.config
         key = keys.chain_key(keys.root(config.seed), jnp.zeros(0, dtype=jnp.int32), jnp.int32(c))
         key_own = jax.random.fold_in(key, 2**31 - 1)  # a round that no chain reaches
-        dealt = self._source.deal(keys.for_purpose(key_own, DEAL), config)
-        mine = self._task(dealt)
+        dealt = self.source.deal(keys.for_purpose(key_own, DEAL), config)
+        mine = self.task(dealt)
         state, record = self._once(c, "real", lambda: loop.start(key, mine), "the generator")
         if config.data != MADE:
             mine = dataclasses.replace(mine, truth=self._level(c, key_own, mine, state.model))
@@ -136,8 +155,8 @@ class _Run:
         judges = {
             "none": None,
             "oracle": verifiers.Parser(mine) if config.data == MADE else verifiers.Oracle(mine),
-            "self": verifiers.Perplexity(self._source.decoder, batch=config.batch),
-            "weak": verifiers.Perplexity(self._source.decoder, other, batch=config.batch),
+            "self": verifiers.Perplexity(self.source.decoder, batch=config.batch),
+            "weak": verifiers.Perplexity(self.source.decoder, other, batch=config.batch),
             "random": verifiers.Random(),
         }
         found, shared = {}, _Shared(mine)
@@ -152,24 +171,24 @@ class _Run:
                 found[arm.name] = self._retrained(c, key, choice, (state, record), arm)
         return found
 
-    def _task(self, dealt: Deal) -> task.TextTask:
-        config = self._config
+    def task(self, dealt: Deal) -> task.TextTask:
+        config = self.config
         drawn = task.sampling(
-            self._source.most, choosing(config.temperature, top_p=config.top_p), batch=config.batch
+            self.source.most, choosing(config.temperature, top_p=config.top_p), batch=config.batch
         )
         read = dataclasses.replace(drawn, how=choosing(0.0)) if config.greedy else drawn
-        held = self._source.held_out
+        held = self.source.held_out
         answered = min(config.answered, pools.count(held))
         return task.text_task(
             self._tuner,
-            self._source.reader,
+            self.source.reader,
             truths.Parsed() if config.data == MADE else truths.Overlap(0.0),
             rows=dealt.rows,
             prompts=dealt.prompts,
             references=dealt.references,
-            base=self._source.base,
+            base=self.source.base,
             sampling=drawn,
-            measures=task.Measures(held, answered, read, min(8, answered)),
+            measures=task.Measures(held, answered, read, min(SHOWN, answered), by_text=True),
         )
 
     def _level(self, c, key, mine, model) -> truths.Overlap:
@@ -178,9 +197,9 @@ class _Run:
         saved = None if folder is None else checkpoints.latest(folder, self._identity)
         if saved is not None:
             return truths.Overlap(float(saved.state["least"]))
-        rows = mine.generate(keys.for_purpose(key, LEVEL), model, min(2_000, len(mine.prompts)))
+        rows = mine.generate(keys.for_purpose(key, LEVEL), model, min(LEVELLED, len(mine.prompts)))
         references = [mine.references[int(i)] for i in rows["source"]]
-        made = truths.overlap(references, mine.reader.answers(rows), self._config.quantile)
+        made = truths.overlap(references, mine.reader.answers(rows), self.config.quantile)
         if folder is not None:
             checkpoints.save(folder, 0, {"least": np.asarray(made.least)}, [{}], self._identity)
         return made
@@ -221,7 +240,7 @@ class _Run:
         )
 
     def _fitted(self, key, shared, state, dealt, arm: Arm) -> loop.Record:
-        most = max(one.synthetic for one in self._config.arms)
+        most = max(one.synthetic for one in self.config.arms)
         key = keys.for_purpose(key, MIX)
         real = pools.take(dealt.others, np.arange(arm.real))
         parts = [{name: real[name] for name in FIELDS}]
@@ -272,6 +291,12 @@ class _Shared:
         if self._told[0] is not model or self._told[1] != mark:
             self._told = model, mark, self.task.generate(key, model, count)
         return self._told[2]
+
+
+def disk_bytes(config: Config, parameters: int) -> int:
+    """Most that is on disk at once: each arm keeps its last rounds, and writes one more."""
+    saved = 1 + config.weak + (checkpoints.KEPT + 1) * sum(not arm.mixed for arm in config.arms)
+    return config.chains * saved * parameters * FLOAT
 
 
 def _selection(arm: Arm) -> Any:

@@ -63,6 +63,7 @@ class Config:
     base_steps: int = 600
     tokens: int = 512  # of a text, and of an answer; of published sets only
     answer: int = 64
+    too_long: str = "drop"  # longer texts; "truncate" cuts prompts, and leaves room for an answer
     temperature: float = 1.0
     top_p: float = 1.0
     greedy: bool = False  # how answers are measured; without it they are drawn as in a round

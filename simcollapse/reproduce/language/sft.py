@@ -4,7 +4,7 @@ import xarray as xr
 
 from simcollapse.reproduce.claims import Claim
 from simcollapse.reproduce.language import keeping
-from simcollapse.reproduce.language.common import EXTRA, check
+from simcollapse.reproduce.language.common import EXTRA, check, preview
 from simcollapse.reproduce.language.keeping import draw
 from simcollapse.reproduce.language.settings import Config, Fit, configure
 
@@ -36,4 +36,4 @@ def compare(data: xr.Dataset) -> list[Claim]:
     return keeping.compare(data, SOURCE)
 
 
-__all__ = ["EXTRA", "NAME", "SCALES", "check", "compare", "compute", "configure", "draw"]
+__all__ = ["EXTRA", "NAME", "SCALES", "check", "compare", "compute", "configure", "draw", "preview"]

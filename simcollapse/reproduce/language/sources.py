@@ -108,17 +108,22 @@ def _real(config: Config) -> Source:
     made_rows = []
     for part in (train, held):
         got = encoding.encode(
-            part, loaded.tokens, config.tokens, start=start, end=end, too_long="drop", empty="drop"
+            part,
+            loaded.tokens,
+            config.tokens,
+            start=start,
+            end=end,
+            too_long=config.too_long,
+            empty="drop",
+            room=config.answer,
         )
-        # Prompts leave room for an answer.
-        fits = got.rows["begin"] + config.answer <= config.tokens
         print(
-            f"{part.source}: {int(fits.sum()):,} of {len(part.pairs):,} texts; {got.too_long:,} too long, "
-            f"{got.empty:,} empty, {int((~fits).sum()):,} without room for an answer",
+            f"{part.source}: {len(got.places):,} of {len(part.pairs):,} texts; {got.too_long:,} too long"
+            f"{' and cut' if config.too_long == 'truncate' else ''}, {got.empty:,} empty",
             file=sys.stderr,
             flush=True,
         )
-        made_rows.append(pools.take(got.rows, fits))
+        made_rows.append(got.rows)
     held_rows = pools.take(made_rows[1], np.arange(min(config.held_out, pools.count(made_rows[1]))))
     return Source(
         decoder,

@@ -9,7 +9,7 @@ from matplotlib.ticker import FormatStrFormatter, LogLocator
 from simcollapse.reproduce import claims, style
 from simcollapse.reproduce.claims import Claim
 from simcollapse.reproduce.language import common
-from simcollapse.reproduce.language.common import EXTRA, at, check
+from simcollapse.reproduce.language.common import EXTRA, at, check, preview
 from simcollapse.reproduce.language.settings import Arm, Config, Fit, configure
 
 NAME = "feng-summaries"
@@ -60,7 +60,7 @@ def compute(config: Config) -> xr.Dataset:
     data.attrs.update(
         title="models tuned on answers that a verifier selected",
         heading=f"The generator was tuned on {config.n_real:,} real texts and answers {config.n_prompts:,} prompts; "
-        f"new models from the base model and what is selected of it.\n{common.words(config, data)}",
+        f"new models from the base model and what is selected of it.\n{common.words(config, data, 'bars')}",
         note=common.note(config),
     )
     return data
@@ -165,4 +165,4 @@ def _p_star(axis: Axes, data: xr.Dataset, good: str) -> None:
     axis.set(xlabel="p* of the verifier (larger signs: larger shares)", ylabel=common.LABELS[good])
 
 
-__all__ = ["EXTRA", "NAME", "SCALES", "check", "compare", "compute", "configure", "draw"]
+__all__ = ["EXTRA", "NAME", "SCALES", "check", "compare", "compute", "configure", "draw", "preview"]

@@ -9,7 +9,7 @@ from scipy import stats
 from simcollapse.reproduce import claims, style
 from simcollapse.reproduce.claims import Claim
 from simcollapse.reproduce.language import common
-from simcollapse.reproduce.language.common import EXTRA, at, check
+from simcollapse.reproduce.language.common import EXTRA, at, check, preview
 from simcollapse.reproduce.language.settings import Arm, Config, Fit, configure
 
 NAME = "kazdan-value-lm"
@@ -51,7 +51,7 @@ def compute(config: Config) -> xr.Dataset:
     data.attrs.update(
         title="what generated texts are worth beside real ones",
         heading=f"Models tuned on real texts and on answers of a generator that learned from {config.n_real:,} other "
-        f"real texts, none verified.\n{common.words(config, data)}",
+        f"real texts, none verified.\n{common.words(config, data, 'bars')}",
         note=f"{common.note(config)} The best share is that of the least loss in the grid, seed by seed; intervals "
         f"{100 * LEVEL:g} %, by t over seeds.",
     )
@@ -177,4 +177,4 @@ def _shares(axis: Axes, data: xr.Dataset) -> None:
     )
 
 
-__all__ = ["EXTRA", "NAME", "SCALES", "check", "compare", "compute", "configure", "draw"]
+__all__ = ["EXTRA", "NAME", "SCALES", "check", "compare", "compute", "configure", "draw", "preview"]

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from simcollapse.reproduce import claims, style
 from simcollapse.reproduce.claims import Claim
 from simcollapse.reproduce.language import common
-from simcollapse.reproduce.language.common import EXTRA, at, check
+from simcollapse.reproduce.language.common import EXTRA, at, check, preview
 from simcollapse.reproduce.language.settings import Arm, Config, Fit, configure
 
 NAME = "yi-xsum"
@@ -24,7 +24,8 @@ MARKERS = {VERIFIED: "P", SAME: "s", FULL: "D"}
 SETTLED = 0.1  # relative change over the last half of the rounds below which a curve counts as a plateau
 
 
-def _arms(generated: int, rounds: int) -> tuple[Arm, ...]:
+def arms(generated: int, rounds: int) -> tuple[Arm, ...]:
+    """Verified, and unverified at the kept count and at the full count."""
     return (
         Arm(VERIFIED, generated, "oracle", SHARE, rounds=rounds),
         Arm(SAME, round(SHARE * generated), rounds=rounds),
@@ -33,14 +34,14 @@ def _arms(generated: int, rounds: int) -> tuple[Arm, ...]:
 
 
 _QUICK = Config(
-    arms=_arms(1_600, 4), n_real=200, n_prompts=1_600, chains=3, fit=Fit(max_steps=120),
+    arms=arms(1_600, 4), n_real=200, n_prompts=1_600, chains=3, fit=Fit(max_steps=120),
 )  # fmt: skip
 _SMALL = Config(
-    arms=_arms(4_000, 6), n_real=500, n_prompts=4_000, chains=3, width=128, layers=3, base_steps=3_000,
+    arms=arms(4_000, 6), n_real=500, n_prompts=4_000, chains=3, width=128, layers=3, base_steps=3_000,
     fit=Fit(max_steps=300, learning_rate=1e-3), answered=1_000, batch=64,
 )  # fmt: skip
 _PAPER = Config(
-    arms=_arms(24_000, 6), n_real=3_000, n_prompts=24_000, chains=3, width=256, layers=4, base_steps=20_000,
+    arms=arms(24_000, 6), n_real=3_000, n_prompts=24_000, chains=3, width=256, layers=4, base_steps=20_000,
     fit=Fit(epochs=1, learning_rate=5e-5, warmup=0.03), held_out=2_000, answered=2_000, batch=64,
 )  # fmt: skip
 SCALES = {"quick": _QUICK, "small": _SMALL, "paper": _PAPER}
@@ -60,7 +61,7 @@ def compute(config: Config) -> xr.Dataset:
 
 
 def compare(data: xr.Dataset) -> list[Claim]:
-    """The paper's orderings, by paired differences over chains; of the answers' quality and of held-out loss."""
+    """The paper's orderings, by paired differences (see `common.samples`); of answers' quality and held-out loss."""
     good, last = common.quality(data), int(data["round"][-1])
     rows: list[Claim] = []
     for name, quantity, sign in (
@@ -119,4 +120,4 @@ def draw(data: xr.Dataset) -> Figure:
     return figure
 
 
-__all__ = ["EXTRA", "NAME", "SCALES", "check", "compare", "compute", "configure", "draw"]
+__all__ = ["EXTRA", "NAME", "SCALES", "check", "compare", "compute", "configure", "draw", "preview"]

@@ -1,0 +1,142 @@
+"""What a figure's run will take: counted from its arms, and timed on one batch of each kind of work."""
+
+import dataclasses
+import resource
+import sys
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from simcollapse import keys
+from simcollapse.neural import pools
+from simcollapse.neural.language import models, names, scoring
+from simcollapse.neural.language.rows import completions_of, prompts_of
+from simcollapse.neural.settings import neural_settings
+from simcollapse.reproduce.language import runs
+from simcollapse.reproduce.language.settings import MADE, Arm, Config, Fit
+
+STEPS = (
+    3  # of the longer of two timed fits; their difference is two steps, what is left is a fit's fixed cost
+)
+
+
+class Counts(NamedTuple):
+    """Work of a run, over all chains."""
+
+    fits: int
+    steps: int  # of the optimiser, in all fits
+    answers: int  # written, those that arms share counted for each
+    scored: int  # texts whose probability is computed
+
+
+class Times(NamedTuple):
+    """Seconds of one piece of work, compilation apart."""
+
+    fit: float  # beside its steps
+    step: float
+    answer: float
+    score: float
+
+
+def preview(config: Config) -> str:
+    """Counts, time, memory and disk of a run, in words. Takes about as long as a few steps and answers."""
+    with neural_settings():
+        run = runs.Run(dataclasses.replace(config, folder=""))
+        work, times = counts(config), _timed(run)
+    size = names.parameters(run.source.decoder)
+    return "\n".join(
+        [
+            f"{run.source.words}; {size:,} parameters",
+            f"{work.fits:,} fits, {work.steps:,} steps; {work.answers:,} answers, {work.scored:,} texts to score",
+            f"here and now a step takes {times.step:.3g} s, a fit {times.fit:.3g} s beside its steps, an answer "
+            f"{times.answer:.3g} s, a scored text {times.score:.3g} s",
+            f"at most {seconds(work, times) / 60:.3g} minutes, compilation apart",
+            f"{_peak_bytes() / 1e9:.3g} GB of memory at the peak of these pieces",
+            f"up to {runs.disk_bytes(config, size) / 1e9:.3g} GB on disk",
+        ]
+    )
+
+
+def counts(config: Config) -> Counts:
+    """The work of all chains."""
+    rows, answers, scored = [config.n_real] * (1 + config.weak), 0, 0
+    for arm in config.arms:
+        rows += _fitted_rows(config, arm)
+        answers += arm.generated * (0 if arm.mixed else arm.rounds)
+        scored += arm.generated * arm.rounds if arm.verifier in ("self", "weak") else 0
+    answers += max((arm.synthetic for arm in config.arms), default=0)
+    answers += min(runs.LEVELLED, config.n_prompts) if config.data != MADE else 0
+    models = len(rows)
+    answers += models * (config.answered + min(runs.SHOWN, config.answered))
+    scored += models * config.held_out
+    steps = sum(_steps(config.fit, number) for number in rows)
+    return Counts(*(config.chains * number for number in (models, steps, answers, scored)))
+
+
+def _fitted_rows(config: Config, arm: Arm) -> list[int]:
+    """Rows of each fit of an arm, at most."""
+    if arm.mixed:
+        return [arm.real + arm.synthetic]
+    kept = max(1, round(arm.share * arm.generated))
+    if arm.workflow == "replace":
+        return [kept] * arm.rounds
+    return [config.n_real + kept * k for k in range(1, arm.rounds + 1)]
+
+
+def _steps(fit: Fit, rows: int) -> int:
+    if fit.epochs is None:
+        return fit.max_steps or 1
+    passes = -(-rows * fit.epochs // (fit.batch * fit.accumulation))
+    return passes if fit.max_steps is None else min(passes, fit.max_steps)
+
+
+def seconds(work: Counts, times: Times) -> float:
+    """Time of the work."""
+    return (
+        work.fits * times.fit
+        + work.steps * times.step
+        + work.answers * times.answer
+        + work.scored * times.score
+    )
+
+
+def _timed(run: Any) -> Times:
+    config = run.config
+    key = keys.root(config.seed)
+    mine = run.task(run.source.deal(key, config))
+    size = config.fit.batch * config.fit.accumulation
+    tuner = run.tuner(Fit(**dataclasses.asdict(config.fit) | {"epochs": 1, "max_steps": None}))
+    base = models.init(run.source.decoder, key) if mine.base is None else mine.base
+
+    def fit(steps: int) -> Any:
+        places = np.arange(steps * size) % pools.count(mine.rows)
+        rows = {name: mine.rows[name][places] for name in runs.FIELDS}
+        return tuner.fit(key, base, rows)[0]
+
+    short, long = (_second_time(lambda n=n: fit(n)) for n in (1, STEPS))
+    step = max(long - short, 0.0) / (STEPS - 1)
+    asked = min(config.batch, len(mine.prompts))
+    answer = _second_time(lambda: mine.generate(key, base, asked)) / asked
+    held = pools.take(mine.measures.rows, np.arange(min(config.batch, config.held_out)))
+    pair = prompts_of(held), completions_of(held)
+    score = _second_time(lambda: scoring.score(run.source.decoder, base, *pair, batch=config.batch))
+    return Times(max(short - step, 0.0), step, answer, score / len(pair[0]))
+
+
+def _second_time(work: Callable[[], Any]) -> float:
+    """Seconds of the second of two calls: the first also compiles."""
+    jax.block_until_ready(work())
+    begun = time.perf_counter()
+    jax.block_until_ready(work())
+    return time.perf_counter() - begun
+
+
+def _peak_bytes() -> int:
+    """Of an accelerator where there is one, else of this process."""
+    told = jax.devices()[0].memory_stats() if jax.default_backend() != "cpu" else None
+    if told:
+        return int(told["peak_bytes_in_use"])
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
