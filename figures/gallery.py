@@ -1,6 +1,6 @@
 """The pictures of `simcollapse reproduce`, for the gallery: the small scale, PNG and the table of claims.
 
-python figures/gallery.py [NAME ...] [--scale quick|small|paper] [--out FOLDER] [--data DATA]
+python figures/gallery.py [NAME ...] [--scale quick|small|paper] [--out FOLDER] [--data DATA] [--model MODEL]
 """
 
 import argparse
@@ -22,11 +22,14 @@ def main() -> None:
     parser.add_argument("--scale", default="small", choices=reproduce.SCALE_NAMES)
     parser.add_argument("--out", type=Path, default=GALLERY)
     parser.add_argument("--data", help="of figures that read real data")
+    parser.add_argument(
+        "--model", help="of figures that start from a checkpoint; yi-xsum-checkpoint needs one"
+    )
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
         for name in reproduce.KNOWN if "all" in options.names else options.names:
-            reproduce.run(name, scale=options.scale, out=folder, data=options.data)
+            reproduce.run(name, scale=options.scale, out=folder, data=options.data, model=options.model)
         for made in [m for kind in ("*.png", "*.gif", "*-claims.csv") for m in Path(folder).glob(kind)]:
             shutil.copy(made, options.out / made.name)
 
