@@ -7,8 +7,9 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
+
+from simcollapse import memory
 
 FIGURES = (
     "kazdan-gaussian",
@@ -55,18 +56,9 @@ def print_run(arguments: Sequence[str]) -> None:
 
     exit_code = cli.main(arguments)
     usage = resource.getrusage(resource.RUSAGE_SELF)
-    took = {"cpu_s": usage.ru_utime + usage.ru_stime, "peak_bytes": peak_bytes(), "exit_code": exit_code}
+    took = {
+        "cpu_s": usage.ru_utime + usage.ru_stime,
+        "peak_bytes": memory.peak_bytes(),
+        "exit_code": exit_code,
+    }
     print(json.dumps(took))
-
-
-def peak_bytes() -> int:
-    """Most memory that this program had in use so far.
-
-    On Linux as the kernel counts it for the program: what `getrusage` says may be of the process that started it.
-    """
-    status = Path("/proc/self/status")
-    if status.exists():
-        line = next(s for s in status.read_text(encoding="utf-8").splitlines() if s.startswith("VmHWM"))
-        return int(line.split()[1]) * 1024
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024  # macOS counts bytes, others KiB

@@ -4,8 +4,6 @@ import functools
 import importlib.metadata
 import os
 import platform
-import resource
-import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -14,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import threadpoolctl
 
-from simcollapse import keys
+from simcollapse import keys, memory
 from simcollapse.bench import cases, figures, generative, grid_cells, measure, programs, sweeps, targets
 from simcollapse.bench.scale import Scale
 
@@ -58,7 +56,7 @@ def collect(
         report["summary"] = grid_cells.summaries(report["generative"])
         report["targets"] = targets.judged(report)
         report["memory"] = {
-            "peak_process_bytes": peak_process_bytes(),
+            "peak_process_bytes": memory.peak_bytes(),
             "peak_device_bytes": programs.peak_device_bytes(),
         }
         save(report)
@@ -116,12 +114,6 @@ def setting() -> dict[str, Any]:
         "versions": {name: _version(name) for name in ("simcollapse", "jax", "jaxlib", "numpy")}
         | {"python": platform.python_version()},
     }
-
-
-def peak_process_bytes() -> int:
-    """Most memory that this process had in use so far."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024  # macOS counts bytes, Linux KiB
 
 
 def _cpu_threads() -> int:

@@ -232,12 +232,11 @@ def test_the_row_of_a_late_bad_value_is_counted_from_the_top(tmp_path, monkeypat
 # --- size ---
 
 PROGRAM = """
-import resource, sys
+import sys
+from simcollapse import memory
 from simcollapse.auditing import audit_file
 report = audit_file(sys.argv[1], **dict(pair.split("=") for pair in sys.argv[2:]))
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # kB; bytes on macOS
-gigabytes = peak / (1e6 if sys.platform != "darwin" else 1e9)
-print(report.estimates.rows, report.estimates.kept, gigabytes, "jax" in sys.modules)
+print(report.estimates.rows, report.estimates.kept, memory.peak_bytes() / 1e9, "jax" in sys.modules)
 """
 
 

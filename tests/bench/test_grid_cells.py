@@ -6,6 +6,7 @@ import sys
 import numpy as np
 import pytest
 
+from simcollapse import memory
 from simcollapse.bench import cell_tables, figures, grid_cells, targets
 
 
@@ -147,9 +148,9 @@ def test_a_figure_s_last_line_is_what_it_took(monkeypatch):
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="other systems count for the process")
 def test_memory_is_that_of_the_program_itself():
     held = np.ones(2**25)  # 256 MiB, which a child must not be charged for
-    code = "from simcollapse.bench.figures import peak_bytes; before = peak_bytes(); import numpy; "
+    code = "from simcollapse.memory import peak_bytes; before = peak_bytes(); import numpy; "
     code += "held = numpy.ones(2**25); print(before, peak_bytes())"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     before, after = map(int, done.stdout.split())
-    assert before < figures.peak_bytes() - held.nbytes / 2
+    assert before < memory.peak_bytes() - held.nbytes / 2
     assert held.nbytes * 0.9 < after - before < held.nbytes * 1.1

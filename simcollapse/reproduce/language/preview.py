@@ -1,8 +1,6 @@
 """What a figure's run will take: counted from its arms, and timed on one batch of each kind of work."""
 
 import dataclasses
-import resource
-import sys
 import time
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -10,7 +8,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from simcollapse import keys
+from simcollapse import keys, memory
 from simcollapse.neural import pools
 from simcollapse.neural.language import models, names, scoring
 from simcollapse.neural.language.rows import completions_of, prompts_of
@@ -139,4 +137,4 @@ def _peak_bytes() -> int:
     told = jax.devices()[0].memory_stats() if jax.default_backend() != "cpu" else None
     if told:
         return int(told["peak_bytes_in_use"])
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+    return memory.peak_bytes()
