@@ -11,7 +11,7 @@ from pathlib import Path
 from simcollapse import reproduce
 
 GALLERY = Path(__file__).parent / "gallery"
-NEEDS_MODEL = "yi-xsum-checkpoint"  # drawn only where --model is given
+NEEDS_MODEL = "yi-xsum-checkpoint"  # only by its name, with --model: others take no checkpoint, or need none
 
 
 def main() -> None:
@@ -27,7 +27,7 @@ def main() -> None:
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as folder:
-        every = [name for name in reproduce.KNOWN if options.model or name != NEEDS_MODEL]
+        every = [name for name in reproduce.KNOWN if name != NEEDS_MODEL]
         for name in every if "all" in options.names else options.names:
             reproduce.run(name, scale=options.scale, out=folder, data=options.data, model=options.model)
         for made in [m for kind in ("*.png", "*.gif", "*-claims.csv") for m in Path(folder).glob(kind)]:

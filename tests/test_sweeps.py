@@ -87,12 +87,12 @@ def test_generators_ranges_and_arrays_are_axes():
     assert result.attrs["over"] == ["verifier.radius: (0.3, 0.6)", "n_per_round: (40, 50)"]
 
 
-@pytest.mark.slow
 def test_values_that_differ_a_little_or_in_shape_are_no_equals():
-    result = sweep({"n_per_round": [[40, 30, 20], [40, 30, 21], 40], "task.noise": [0.5, 0.5 + 1e-6]})
+    result = sweep({"n_per_round": [[40, 30], [40, 31], 40], "task.noise": [0.5, 0.5 + 1e-6]})
     assert result.sizes["n_per_round"] == 3 and result.sizes["task.noise"] == 2
 
 
+@pytest.mark.slow
 def test_a_flag_is_an_axis():
     result = sweep({"task.estimate_noise": [False, True]})
     assert (result.log_noise.isel({"task.estimate_noise": 0}) == np.log(0.5)).all()

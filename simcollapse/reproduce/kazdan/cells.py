@@ -21,7 +21,7 @@ QUANTILES = {"low": 0.05, "middle": 0.5, "high": 0.95}
 BUFFER_BYTES = 2**28  # of the rows that one block holds; two blocks run at a time
 LARGEST_BLOCK = 16  # chains; more are no faster
 ROOMS = (100, 1000)  # rows a round up to which cells share a program with room for so many
-AT_ONCE = 2  # programs: compiling one takes a single core, and leaves the other to the next
+AT_ONCE = 2  # programs: compiling one leaves part of two cores idle
 
 
 class Cell(NamedTuple):

@@ -22,7 +22,7 @@ from simcollapse.reproduce.verify_x_workflow.settings import (
 
 NAME = "verify-x-workflow"
 YI, DERIVED = "[Yi26], Theorem 4.1 (v3)", "derived here"
-AT_ONCE = 2  # programs: compiling one takes a single core, and leaves the other to the next
+AT_ONCE = 2  # programs: compiling one leaves part of two cores idle
 EARLY = 3  # round of a comparison of speeds
 CHECKED = (0, 1, 2, 5, 10, 20, 50, 100)  # rounds at which theory is compared
 LIGHT = 0.5  # rounds over rows a round up to which a Gaussian's squared error has light enough tails

@@ -39,7 +39,7 @@ TASKS = {
 }
 MARKERS = dict(zip(TASKS, "os^D", strict=True))
 OUTCOMES = 10
-AT_ONCE = 2  # programs: compiling one takes a single core
+AT_ONCE = 2  # programs: compiling one leaves part of two cores idle
 SECOND_ORDER = 0.04  # relative: what is left at these sizes of terms k/n and 1/n
 PROPORTION = 0.08  # relative, of the law for rows and dimensions in proportion, at 50 rows
 BANDWIDTH, KDE_ROWS = 0.5, 100
