@@ -176,6 +176,21 @@ def test_stratified_draws_take_turns_among_rounds():
     assert_proportion(times[3:7], 20_000, 0.5, resolution=0.04)
 
 
+def test_turns_are_counted_and_sorted_alike():
+    """Both against a plain loop; equal tickets go by place."""
+    rng = np.random.default_rng(0)
+    for rounds in ([5, 1, 0, 9, 3], [7], [1, 1, 1]):
+        born = np.repeat(np.arange(len(rounds)), rounds)
+        ticket = rng.integers(0, 6, len(born))
+        wanted = [
+            sum(born[j] == born[i] and (ticket[j], j) < (ticket[i], i) for j in range(len(born)))
+            for i in range(len(born))
+        ]
+        given = jnp.asarray(born, jnp.int32), jnp.asarray(ticket, "uint32")
+        assert buffers._counted(*given, jnp.int32(max(rounds) - 1)).tolist() == wanted
+        assert buffers._sorted(*given).tolist() == wanted
+
+
 def test_old_rows_are_drawn_less_often():
     """One row of two: in proportion to decay^age, 1 to 4 for rows two rounds apart and decay 1/2."""
     times = _drawn(sc.accumulate_subsample(1, strategy="age", decay=0.5), _pool([1, 3]), 1)
