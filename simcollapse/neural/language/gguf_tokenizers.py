@@ -1,7 +1,7 @@
 """The tokenizer that a GGUF file's metadata describe, of one of two kinds.
 
-"gpt2": pairs of bytes are merged, in a listed order (GPT-2, Llama 3, SmolLM). "llama": pieces of text are merged, the one
-of the best score first, as SentencePiece does (Llama 2, Gemma).
+"gpt2": pairs of bytes are merged, in a listed order (GPT-2, Llama 3, SmolLM). "llama": pieces of text are merged, the
+one of the best score first, as SentencePiece does (Llama 2, Gemma).
 """
 
 from collections.abc import Mapping
