@@ -1,3 +1,4 @@
+import io
 import json
 import shutil
 from pathlib import Path
@@ -7,13 +8,15 @@ import jax
 import ml_dtypes
 import numpy as np
 import pytest
+import sentencepiece
 import tokenizers
 from safetensors.numpy import load_file, save_file
 
-from simcollapse.neural.language import checkpoints, gguf_files, names, safetensor_files, tokens
+from simcollapse.neural.language import checkpoints, gguf_files, gguf_tokenizers, names, safetensor_files
 from simcollapse.neural.transformer import rotary
 
 GOLDEN = Path(__file__).parent / "golden"
+WHOLE = ["<turn>", "\n\n"]  # tokens that are never split
 
 
 def tensors_of(name):
@@ -213,7 +216,7 @@ def test_gguf_files_that_do_not_fit(tmp_path):
 # --- tokenizers ---
 
 
-def test_tokens_of_a_gguf_file():
+def test_byte_pairs_of_a_gguf_file():
     vocabulary = ["a", "b", "Ġ", "1", "2", "ab", "<|end|>", "Ċ"]
     facts = {
         "tokenizer.ggml.model": "gpt2",
@@ -222,17 +225,78 @@ def test_tokens_of_a_gguf_file():
         "tokenizer.ggml.token_type": [1, 1, 1, 1, 1, 1, 3, 1],
         "tokenizer.ggml.merges": ["a b"],
     }
-    made = tokens.from_gguf(facts)
+    made = gguf_tokenizers.tokens_of(facts)
     assert made.encode(["ab 12\n", "a<|end|>b", ""]) == [[5, 2, 3, 4, 7], [0, 6, 1], []]
     assert made.decode([[5, 2, 3, 4, 7], [0, 6, 1]]) == ["ab 12\n", "ab"]  # special tokens are not shown
     assert made.token("<|end|>") == 6 and made.token("none") is None
     made.check_fits(8)
     with pytest.raises(ValueError, match="vocabulary of 7 tokens, its largest token is 7"):
         made.check_fits(7)
-    with pytest.raises(ValueError, match=r"'llama' .*put the model's tokenizer\.json beside the file"):
-        tokens.from_gguf({**facts, "tokenizer.ggml.model": "llama"})
+    with pytest.raises(ValueError, match=r"'t5' .*put the model's tokenizer\.json beside the file"):
+        gguf_tokenizers.tokens_of({**facts, "tokenizer.ggml.model": "t5"})
+    with pytest.raises(ValueError, match=r"tokenizer\.ggml\.merges"):
+        gguf_tokenizers.tokens_of({k: v for k, v in facts.items() if not k.endswith("merges")})
     with pytest.raises(TypeError, match="must be a list of texts"):
         made.encode("ab")
+
+
+@pytest.mark.parametrize("prefix", [True, False], ids=["as in Llama 2", "as in Gemma"])
+def test_pieces_of_a_gguf_file_are_those_of_sentencepiece(prefix):
+    reference = _sentencepiece(prefix)
+    facts = {
+        "tokenizer.ggml.model": "llama",
+        "tokenizer.ggml.add_space_prefix": prefix,
+        "tokenizer.ggml.tokens": [reference.IdToPiece(i) for i in range(reference.GetPieceSize())],
+        "tokenizer.ggml.scores": [reference.GetScore(i) for i in range(reference.GetPieceSize())],
+        "tokenizer.ggml.token_type": [_kind(reference, i) for i in range(reference.GetPieceSize())],
+    }
+    made = gguf_tokenizers.tokens_of(facts)
+    rng = np.random.default_rng(0)
+    letters = [*"aabcdeeehilnorst     .7", "é", "ß", "漢", "🙂", "the ", "and ", "  ", "tion"]
+    letters += [] if prefix else ["\n", *WHOLE]
+    texts = ["".join(rng.choice(letters, rng.integers(1, 60))) for _ in range(400)] + _sentences(rng, 100)
+    got, wanted = made.encode(texts), [reference.EncodeAsIds(text) for text in texts]
+    assert got == wanted
+    assert made.decode(wanted) == [reference.DecodeIds(tokens) for tokens in wanted]
+    seen = {facts["tokenizer.ggml.token_type"][token] for row in wanted for token in row}
+    assert {gguf_tokenizers.NORMAL, gguf_tokenizers.BYTE} <= seen  # both came up
+    one, two = made.encode(["re  co", "ing"])
+    assert made.encode(["re  co<turn>ing"]) == [[*one, made.token("<turn>"), *two]]
+
+
+def _sentencepiece(prefix):
+    """A tokenizer trained on made-up sentences."""
+    model = io.BytesIO()
+    sentencepiece.SentencePieceTrainer.Train(
+        sentence_iterator=iter(_sentences(np.random.default_rng(1), 500)),
+        model_writer=model,
+        model_type="bpe",
+        vocab_size=450,
+        byte_fallback=True,
+        normalization_rule_name="identity",
+        remove_extra_whitespaces=False,
+        add_dummy_prefix=prefix,
+        user_defined_symbols=WHOLE,
+        minloglevel=2,
+    )
+    return sentencepiece.SentencePieceProcessor(model_proto=model.getvalue())
+
+
+def _sentences(rng, number):
+    """Made-up words that share parts, with spaces more than one here and there."""
+    parts = ["the", "re", "in", "ation", "er", "s", "and", "al", "or", "est", "co", "mo", "del", "ing"]
+    words = ["".join(rng.choice(parts, rng.integers(1, 4))) for _ in range(200)]
+    return [rng.choice([" ", "  "], p=[0.9, 0.1]).join(rng.choice(words, 12)) + "." for _ in range(number)]
+
+
+def _kind(reference, i):
+    kinds = {
+        gguf_tokenizers.UNKNOWN: reference.IsUnknown,
+        gguf_tokenizers.CONTROL: reference.IsControl,
+        gguf_tokenizers.BYTE: reference.IsByte,
+    }
+    found = [kind for kind, has in kinds.items() if has(i)]
+    return gguf_tokenizers.USER if reference.IdToPiece(i) in WHOLE else (found or [gguf_tokenizers.NORMAL])[0]
 
 
 def test_a_tokenizer_travels_with_its_model(folder, tmp_path):

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from simcollapse.neural.language import config, gguf_files, names, safetensor_files, tokens
+from simcollapse.neural.language import config, gguf_files, gguf_tokenizers, names, safetensor_files, tokens
 from simcollapse.neural.language.config import Config
 from simcollapse.neural.language.tokens import Tokens
 
@@ -40,7 +40,7 @@ def load(path: str | Path, precision: str = "float32") -> Checkpoint:
             raise FileNotFoundError(f"no GGUF file at {place}")
         made, tensors, facts = gguf_files.read_gguf(place, precision)
         beside = place.with_name("tokenizer.json")
-        reader = tokens.from_file(beside) if beside.is_file() else tokens.from_gguf(facts)
+        reader = tokens.from_file(beside) if beside.is_file() else gguf_tokenizers.tokens_of(facts)
     else:
         place = place if place.is_dir() else _fetched(str(path))
         made = config.read(safetensor_files.read_json(place / "config.json"), precision)

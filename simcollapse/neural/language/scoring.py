@@ -59,23 +59,24 @@ def score(
     for part in padding.batches(texts, batch, config.context):
         last = np.zeros(batch, np.int32)
         last[: len(part.places)] = count[part.places]
-        got = np.asarray(_score(params, part.tokens, part.begin, last, config=config))
+        room = padding.bucket(int(last.max()), part.tokens.shape[1] - 1)
+        got = np.asarray(_score(params, part.tokens, part.begin, last, room=room, config=config))
         told[part.places] = got[: len(part.places)]
     return Scores(told, count)
 
 
-@functools.partial(jax.jit, static_argnames="config")
-def _score(params, tokens, begin, last, *, config):
-    """Log-probability of the `last` tokens of each row, (B,)."""
+@functools.partial(jax.jit, static_argnames=("room", "config"))
+def _score(params, tokens, begin, last, *, room, config):
+    """Log-probability of the `last` tokens of each row, (B,), `room` at most."""
     model = models.module(config, params)
-    states = model.states(tokens, begin)[0]
+    states = model.states(tokens, begin)[0][:, -room - 1 : -1]
 
     def of_row(row):
-        state, tokens = row
-        told = jax.nn.log_softmax(model.logits(state[:-1]))
-        return jnp.take_along_axis(told, tokens[1:, None], axis=-1)[:, 0]
+        state, token = row
+        told = jax.nn.log_softmax(model.logits(state))
+        return jnp.take_along_axis(told, token[:, None], axis=-1)[:, 0]
 
-    # Row by row: logits of all rows would take B T V numbers.
-    told = jax.lax.map(of_row, (states, tokens))
-    scored = jnp.arange(1, tokens.shape[1]) >= tokens.shape[1] - last[:, None]
+    # Row by row: logits of all rows would take B R V numbers, R the room.
+    told = jax.lax.map(of_row, (states, tokens[:, -room:]))
+    scored = jnp.arange(room) >= room - last[:, None]
     return jnp.sum(jnp.where(scored, told, 0.0), axis=-1)
