@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, Protocol
 import jax
 import jax.numpy as jnp
 
-from simcollapse import buffers, keys, randoms
+from simcollapse import buffers, keys, ordering, randoms
 
 Tree = Any
 
@@ -543,7 +543,7 @@ def _cutoff(key, loop, state, count, most):
 
     scores = jax.lax.fori_loop(0, _num_chunks(count, task.chunk_rows), add, jnp.full(size, -jnp.inf))
     quota = jnp.clip(jnp.round(verifier.share * count.astype(float)).astype(jnp.int32), 1, count)
-    return jnp.sort(scores)[size - quota]
+    return ordering.kth_largest(scores, quota)
 
 
 def _correct(loop, state, data):

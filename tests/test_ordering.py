@@ -1,0 +1,24 @@
+"""Picking without sorting, against sorting."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from simcollapse import ordering
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.float64])
+def test_the_kth_largest_is_where_sorting_puts_it(dtype):
+    rng = np.random.default_rng(0)
+    rows = [
+        rng.standard_normal(50),
+        rng.choice([-1.5, -0.0, 0.0, 2.0], 50),  # many equal ones, zeros of either sign
+        np.where(rng.random(50) < 0.4, -np.inf, rng.standard_normal(50)),
+        np.r_[np.inf, np.finfo(dtype).max, np.finfo(dtype).tiny, -np.finfo(dtype).max, np.zeros(46)],
+    ]
+    for row in rows:
+        numbers = jnp.asarray(row, dtype)
+        found = jax.vmap(ordering.kth_largest, (None, 0))(numbers, jnp.arange(1, 51, dtype=jnp.int32))
+        assert found.dtype == dtype
+        np.testing.assert_array_equal(found, np.sort(numbers)[::-1])
