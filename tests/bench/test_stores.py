@@ -20,7 +20,7 @@ def test_one_question_is_measured_again_and_the_others_stay(monkeypatch):
     assert {**made, "devices": before["devices"]} == before
     assert stores.measure(("devices",)).keys() == {"schema", "chain_rounds", "setting", "devices"}
     assert "| 1 | 2 | 3.00 ms |" in stores.to_markdown(made)
-    with pytest.raises(ValueError, match="only must be one of .*devices"):
+    with pytest.raises(ValueError, match=r"only must be one of .*devices"):
         stores.measure(("device",))
     monkeypatch.setattr(stores, "settings", lambda *_: setting | {"cpu_threads": 77, "block_sizes": []})
     with pytest.raises(ValueError, match="another setting before"):
