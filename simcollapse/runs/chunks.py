@@ -19,7 +19,8 @@ PLACE = "place"
 GROUP = {"attributes": {}, "zarr_format": 3, "node_type": "group"}
 _LEVEL = 1  # of Zstandard: the fastest
 _ZSTD = numcodecs.Zstd(level=_LEVEL)  # one thread, so the same bytes for the same numbers
-_DTYPES = "bool", "int32", "uint32", "int64", "float32", "float64"  # named alike by NumPy and Zarr
+_WHOLE = [f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)]
+_DTYPES = ("bool", *_WHOLE, "float16", "float32", "float64")  # named alike by NumPy and Zarr
 # Of an array's metadata, what says where numbers are and what they mean; the rest may differ by the writer.
 _DECISIVE = "node_type", "zarr_format", "shape", "data_type", "chunk_grid", "chunk_key_encoding", "codecs"
 
@@ -29,7 +30,13 @@ class DamagedStore(ValueError):
 
 
 def create(folder: Path, rows: int, parts: int, shape: tuple[int, ...], kind: Any) -> None:
-    """The array `folder`, without chunks; a row has `shape`, a part so many `rows`."""
+    """The array `folder`, without chunks; a row has `shape`, a part so many `rows`.
+
+    Raises:
+        TypeError: numbers of a kind that Zarr has no name for.
+    """
+    if np.dtype(kind).name not in _DTYPES:
+        raise TypeError(f"{folder.name} must be numbers of one of the kinds {', '.join(_DTYPES)}, got {kind}")
     folder.mkdir()
     plain = metadata(folder.name, rows, parts, tuple(shape), np.dtype(kind))
     (folder / METADATA).write_text(json.dumps(plain, indent=1), encoding="utf-8")

@@ -98,6 +98,11 @@ def test_metadata_are_those_that_zarr_writes(tmp_path, kind, shape):
     Store(tmp_path, 3, 5, "")
 
 
+def test_numbers_that_zarr_has_no_name_for_are_refused(tmp_path):
+    with pytest.raises(TypeError, match=r"model must be numbers of one of the kinds bool, .*, got .*complex"):
+        create(tmp_path, 3, 5, {"model": ((4,), np.dtype(complex))})
+
+
 def test_a_store_is_written_and_read_without_zarr(tiny, tmp_path, monkeypatch):
     """Importing it takes longer than a short run, and its thread is out of an interrupt's reach."""
     for name in [name for name in sys.modules if name.split(".")[0] == "zarr"]:
