@@ -1,6 +1,7 @@
 """The same block twice, and on each local device, must give the same bits."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import jax
 import numpy as np
@@ -23,7 +24,7 @@ def given_rows() -> np.ndarray:
     return np.random.default_rng(3).normal(size=(designs.CHUNK, DIM)).astype(np.float32)
 
 
-def simulated(device: jax.Device) -> xr.Dataset:
+def simulated(device: Any) -> xr.Dataset:
     """Regressions in single precision, with products of matrices; `precision` judges the fits of their round 0."""
     with jax.enable_x64(False):
         return engine.simulate(
@@ -42,7 +43,7 @@ def simulated(device: jax.Device) -> xr.Dataset:
         )
 
 
-def _coefficients(device: jax.Device) -> np.ndarray:
+def _coefficients(device: Any) -> np.ndarray:
     return simulated(device).model_coef.values
 
 

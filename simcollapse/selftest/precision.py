@@ -96,7 +96,7 @@ def _fit_errors(planted: bool) -> dict[str, float]:
         }
 
 
-def _fitted(task: Any, device: jax.Device) -> xr.Dataset:
+def _fitted(task: Any, device: Any) -> xr.Dataset:
     return engine.simulate(
         task,
         none(),
@@ -121,7 +121,7 @@ def _references(task: Any, chains: int, planted: bool) -> np.ndarray:
         drawn = task.real(chain.keys_of_round(key, 0), place[1].astype(jnp.int32), None)
         return drawn.x, drawn.noise
 
-    places = np.stack(np.indices((chains, CHUNKS)), axis=-1).reshape(-1, 2).astype(np.uint32)
+    places = np.array([*np.ndindex(chains, CHUNKS)], dtype=np.uint32)
     drawn = jax.jit(lambda places: jax.lax.map(rows, places))(places)  # a batch would take longer to compile
     x, noise = (np.asarray(part).reshape(chains, CHUNKS * designs.CHUNK, -1) for part in drawn)
     x = np.asarray(_halved(x, planted)).astype(np.float64)
