@@ -11,9 +11,13 @@ import tyro
 from simcollapse.bench import stores
 
 
-def main(out: Path | None = None) -> None:
-    """Measure (about four minutes), print tables, and write them and the JSON to `out`."""
-    made = stores.measure()
+def main(out: Path | None = None, only: tuple[str, ...] = ()) -> None:
+    """Measure (about four minutes), print tables, and write them and the JSON to `out`.
+
+    `--only store` (or `processes`, `devices`) measures one thing again; `out` keeps the others.
+    """
+    before = json.loads(out.read_text(encoding="utf-8")) if only and out is not None else None
+    made = stores.measure(only, before)
     tables = stores.to_markdown(made)
     print(tables, end="")
     if out is not None:

@@ -191,6 +191,8 @@ def run_chain(key: jax.Array, loop: Loop, schedule: jax.Array, num_rounds: int) 
     if _starts_like_a_round(loop):
         return _run_alike(key, loop, schedule, num_rounds)
     state, info0 = start(keys_of_round(key, 0), loop, schedule[0])
+    if num_rounds == 0:  # nothing to trace and to compile
+        return state, jax.tree.map(lambda x: x[None], info0)
 
     def body(state, k):
         return step(keys_of_round(key, k), loop, state, schedule[k], k)

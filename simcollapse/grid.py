@@ -1,6 +1,7 @@
 """The cells of a parameter grid: axes named by path, values put in their place and checked."""
 
 import dataclasses
+import inspect
 import itertools
 from collections.abc import Hashable, Iterable, Mapping
 from typing import Any, NamedTuple
@@ -8,7 +9,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
-from simcollapse import named
+from simcollapse import named, schedules, verifiers
 from simcollapse.checks import as_float, check_fields, nearest
 
 
@@ -111,12 +112,25 @@ def _check_distinct(path: str, values: list) -> None:
     """Raise ValueError where two values of an axis are equal: their cells could not be told apart by it."""
     first: dict[Any, int] = {}
     for i, value in enumerate(values):
-        before = first.setdefault(_identity(value), i)
+        before = first.setdefault(_identity(_plainest(path, value)), i)
         if before != i:
             raise ValueError(
                 f"over[{path!r}] must have values that differ, got {named.repr_short(value)} at {before} and at {i}; "
                 "for more chains of a cell raise chains"
             )
+
+
+def _plainest(path: str, value: Any) -> Any:
+    """Of the ways to write `value` one: a choice for its name, a number of samples for as many in every round."""
+    if path == "workflow":
+        return named.as_workflow(value)
+    if path == "verifier" and isinstance(value, str):
+        return named.as_verifier(value, None)
+    if path == "verifier" and inspect.isfunction(value):
+        return verifiers.from_function(value)
+    if path == "n_per_round":
+        return schedules.plainest(value)
+    return value
 
 
 def _identity(value: Any) -> Any:

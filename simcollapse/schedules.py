@@ -62,3 +62,11 @@ def resolve(n_per_round: Any, rounds: int) -> np.ndarray:
             f"n_per_round must stay between 1 and {LARGEST}, got {counts.min():g} to {counts.max():g}"
         )
     return counts.astype(np.int64)
+
+
+def plainest(n_per_round: Any) -> Any:
+    """`n_per_round` itself, or the number that it holds for every round."""
+    if isinstance(n_per_round, Growth):
+        return n_per_round.start if (n_per_round.increment, n_per_round.ratio) == (0, 1) else n_per_round
+    entries = np.unique(n_per_round) if np.ndim(n_per_round) == 1 else ()
+    return entries[0] if len(entries) == 1 else n_per_round

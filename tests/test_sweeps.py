@@ -19,6 +19,10 @@ ROWS = np.random.default_rng(0).normal(size=(20, 1))
 TABLE = sc.LinearRegression.from_data(ROWS, ROWS[:, 0] + np.random.default_rng(1).normal(size=20))
 
 
+def half_kept(key, batch, model):
+    return jnp.arange(batch.x.shape[0]) % 2 == 0
+
+
 def sweep(over, task=TASK, ball=BALL, workflow="replace", **options):
     return sc.sweep(task, ball, workflow, over=over, **(SIZES | options))
 
@@ -121,6 +125,23 @@ def test_a_flag_is_an_axis():
         (
             ValueError,
             lambda: sweep({"workflow": [sc.replace(), sc.replace()]}),
+            "must have values that differ",
+        ),
+        (
+            ValueError,
+            lambda: sweep({"workflow": ["replace", "accumulate", sc.replace()]}),
+            r"values that differ, got Replace\(\) at 0 and at 2",
+        ),
+        (ValueError, lambda: sweep({"verifier": [sc.none(), "none"]}), "must have values that differ"),
+        (
+            ValueError,
+            lambda: sweep({"verifier": [half_kept, sc.from_function(half_kept)]}),
+            "must have values that differ",
+        ),
+        (ValueError, lambda: sweep({"n_per_round": [30, [30, 30]]}), "must have values that differ"),
+        (
+            ValueError,
+            lambda: sweep({"n_per_round": [sc.linear_growth(30, 0), sc.geometric_growth(30, 1)]}),
             "must have values that differ",
         ),
         (

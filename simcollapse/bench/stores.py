@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import simcollapse as sc
 from simcollapse import runs
 from simcollapse.bench import timing
 from simcollapse.bench.timing import Action
+from simcollapse.checks import check_choice
 from simcollapse.engine import settings
 
 CHAIN_ROUNDS = 1_000_000
@@ -146,43 +148,70 @@ def devices(count: int) -> dict[str, Any]:
     return json.loads(done.stdout)
 
 
-def measure() -> dict[str, Any]:
-    """Everything, in plain values."""
-    local = jax.local_devices()
-    made: dict[str, Any] = {"schema": 1, "chain_rounds": CHAIN_ROUNDS, "setting": settings(local, [])}
-    del made["setting"]["block_sizes"]
+def _stores() -> list[dict[str, Any]]:
     with tempfile.TemporaryDirectory() as place:
-        made["store"] = [store(engine, Path(place)) for engine in ("sample", "law")]
+        return [store(engine, Path(place)) for engine in ("sample", "law")]
+
+
+def _processes() -> dict[str, Any] | None:
+    """None on a machine with one core."""
+    if len(os.sched_getaffinity(0)) < 2:
+        return None
     rows: dict[str, list[float]] = {"one process, one core": [], "two processes, a core each": []}
-    if len(os.sched_getaffinity(0)) >= 2:
-        for _ in range(3):
-            for name, count in zip(rows, (1, 2), strict=True):
-                with tempfile.TemporaryDirectory() as place:
-                    rows[name].append(processes(count, count, Path(place)))
-        medians = {name: statistics.median(values) for name, values in rows.items()}
-        one, two = medians.values()
-        made["processes"] = {"median_s": medians, "efficiency": one / two / 2}
-    made["devices"] = [devices(count) for count in DEVICE_COUNTS]
-    return made
+    for _ in range(3):
+        for name, count in zip(rows, (1, 2), strict=True):
+            with tempfile.TemporaryDirectory() as place:
+                rows[name].append(processes(count, count, Path(place)))
+    medians = {name: statistics.median(values) for name, values in rows.items()}
+    one, two = medians.values()
+    return {"median_s": medians, "efficiency": one / two / 2}
+
+
+QUESTIONS = {
+    "store": _stores,
+    "processes": _processes,
+    "devices": lambda: [devices(count) for count in DEVICE_COUNTS],
+}
+
+
+def measure(only: Sequence[str] = (), before: dict[str, Any] | None = None) -> dict[str, Any]:
+    """Everything in plain values; of `QUESTIONS` perhaps `only` some, put into what was measured `before`.
+
+    Raises:
+        ValueError: an unknown question; it was another setting before.
+    """
+    for question in only:
+        check_choice("only", question, QUESTIONS)
+    setting = settings(jax.local_devices(), [])
+    del setting["block_sizes"]
+    if before is not None and before["setting"] != setting:
+        raise ValueError(f"measured under another setting before: {before['setting']}, now it is {setting}")
+    made = {"schema": 1, "chain_rounds": CHAIN_ROUNDS, "setting": setting} | (before or {})
+    return made | {question: QUESTIONS[question]() for question in only or QUESTIONS}
 
 
 def to_markdown(made: dict[str, Any]) -> str:
     """The measurements as tables."""
-    lines = [
-        "**A run directory against results in memory**, 10⁶ chain-rounds, d=10, n=100",
-        "",
-        "| engine | in memory, chain-rounds/s | in a run directory | share | parts | size |",
-        "| --- | --- | --- | --- | --- | --- |",
-    ]
-    for row in made["store"]:
+    lines = []
+    if "store" in made:
+        lines += [
+            "**A run directory against results in memory**, 10⁶ chain-rounds, d=10, n=100",
+            "",
+            "| engine | in memory, chain-rounds/s | in a run directory | share | parts | size |",
+            "| --- | --- | --- | --- | --- | --- |",
+        ]
+    for row in made.get("store", []):
         lines.append(
             f"| {row['engine']} | {row['off']['rate']:,.0f} | {row['on']['rate']:,.0f} | {row['share']:.1%} | "
             f"{row['parts']} | {row['bytes'] / 2**20:.0f} MiB |"
         )
-    lines += ["", f"Medians of {REPEATS} runs in turns, summary included; compiled before.", ""]
-    if "processes" in made:
+    if lines:
+        lines += ["", f"Medians of {REPEATS} runs in turns, summary included; compiled before.", ""]
+    if made.get("processes") is not None:
         told = "; ".join(f"{name}: {value:.2f} s" for name, value in made["processes"]["median_s"].items())
         lines += [f"{told}; efficiency {made['processes']['efficiency']:.1%}.", ""]
-    lines += ["| virtual devices | blocks | time of a nearly empty block |", "| --- | --- | --- |"]
-    lines += [f"| {d['devices']} | {d['blocks']} | {1e3 * d['block_s']:.2f} ms |" for d in made["devices"]]
+    if "devices" in made:
+        lines += ["| virtual devices | blocks | time of a nearly empty block |", "| --- | --- | --- |"]
+    for row in made.get("devices", []):
+        lines.append(f"| {row['devices']} | {row['blocks']} | {1e3 * row['block_s']:.2f} ms |")
     return "\n".join(lines) + "\n"

@@ -13,10 +13,10 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from simcollapse.runs.chunks import DamagedStore
     from simcollapse.runs.config import Config, read
     from simcollapse.runs.directory import Busy, Run, open_run
     from simcollapse.runs.runner import run
-    from simcollapse.runs.store import DamagedStore
 
 __all__ = ["Busy", "Config", "DamagedStore", "Run", "open_run", "read", "run"]
 

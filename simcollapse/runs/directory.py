@@ -32,7 +32,8 @@ from simcollapse.engine import Experiment
 from simcollapse.runs import config as configs
 from simcollapse.runs import layout as layouts
 from simcollapse.runs import records
-from simcollapse.runs.store import ARRAYS, MARKS, Store, create, write_atomically
+from simcollapse.runs.chunks import write_atomically
+from simcollapse.runs.store import ARRAYS, MARKS, Store, create
 
 FORMAT = 2  # raised with every change of what the files hold, names of chunks and checksums included
 META, CONFIG, LOG, LOCK = "run.json", "config.toml", "log.txt", "lock"

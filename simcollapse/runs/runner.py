@@ -16,6 +16,7 @@ from simcollapse.runs import config as configs
 from simcollapse.runs import directory, forecast, layout, summary
 from simcollapse.runs.directory import Run
 from simcollapse.runs.launch import stopping_on_sigterm
+from simcollapse.runs.store import Store
 
 WAIT_S = 0.2  # between two looks for what another process is to make
 DISK_TROUBLE = (errno.ENOSPC, errno.EDQUOT, errno.EIO)
@@ -182,7 +183,7 @@ def _go_on(
     begun, finished = time.perf_counter(), 0
     held, plan = {}, made.plan
     try:
-        for number, columns in _computed(made, experiment, parts, progress):
+        for number, columns in _computed(made, store, experiment, parts, progress):
             finished += 1
             held[number] = summary.pieces(plan, columns, ask)
             made.log(f"part {number} done")
@@ -202,9 +203,11 @@ def _go_on(
     return held
 
 
-def _computed(made: Run, experiment: engine.Experiment, parts: list[int], progress) -> Iterator[tuple]:
+def _computed(
+    made: Run, store: Store, experiment: engine.Experiment, parts: list[int], progress: bool | None
+) -> Iterator[tuple]:
     """Compute and write `parts`; yield each and its columns once it is marked."""
-    plan, record, store, cut = experiment.plan, made.record, made.store(), made.layout
+    plan, record, cut = experiment.plan, made.record, made.layout
     experiment = experiment._replace(block_sizes=list(cut.block_sizes))
     queue = {number: layout.jobs(experiment, cut, number) for number in parts}
     jobs = [job for number in parts for job in queue[number]]

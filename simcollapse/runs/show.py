@@ -8,8 +8,8 @@ from rich.table import Table
 
 from simcollapse import terminal
 from simcollapse.runs import summary
+from simcollapse.runs.chunks import DamagedStore
 from simcollapse.runs.directory import LOG, META, Run, open_run
-from simcollapse.runs.store import DamagedStore
 
 CHOICES = ("task", "verifier", "workflow")
 

@@ -12,8 +12,8 @@ from rich.console import Console
 from simcollapse import engine, results, terminal
 from simcollapse.checks import check_choice
 from simcollapse.runs import records
+from simcollapse.runs.chunks import write_atomically
 from simcollapse.runs.directory import Run
-from simcollapse.runs.store import write_atomically
 from simcollapse.streaming import merged_moments
 
 TEXT, JSON = "summary.txt", "summary.json"

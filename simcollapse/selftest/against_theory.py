@@ -18,7 +18,7 @@ SHARES = (0.5, 0.2, 0.15, 0.1, 0.05)
 
 
 @functools.lru_cache(maxsize=8)
-def _simulated(setting: str) -> Any:
+def simulated(setting: str) -> Any:
     """Result variables of a setting, kept so that its planted error costs no second simulation."""
     return SIMULATED[setting]()
 
@@ -62,7 +62,7 @@ def _verified(planted: bool) -> Iterator[Measurement]:
         rounds=ROUNDS,
         rejected="drop",
     )
-    yield means("verified regression, squared error", _simulated("ball"), expected, ROUNDS + 1)
+    yield means("verified regression, squared error", simulated("ball"), expected, ROUNDS + 1)
 
 
 VERIFIED = Check("ball-verified regression", "a radius of 1.05 in place of 1 in the theory", True, _verified)
@@ -78,7 +78,7 @@ def _unverified(planted: bool) -> Iterator[Measurement]:
     arguments: Any = {"sigma": 1.0, "n_real": 30, "n_per_round": 30, "rounds": ROUNDS}
     expected = theory.workflows.linear_regression.replace_mse_exact(dim=3, **arguments)
     expected = 3 * np.arange(1, ROUNDS + 2) / (30 - 3) if planted else expected
-    yield means("regression in law, squared error", _simulated("none"), expected, ROUNDS + 1)
+    yield means("regression in law, squared error", simulated("none"), expected, ROUNDS + 1)
 
 
 UNVERIFIED = Check("unverified regression", "n - d in place of n - d - 1 in the theory", True, _unverified)
@@ -91,7 +91,7 @@ def _gaussian():
 def _collapse(planted: bool) -> Iterator[Measurement]:
     arguments: Any = {"dim": 2, "n_real": 12, "n_per_round": 12, "rounds": ROUNDS}
     exact = theory.workflows.gaussian_replace
-    log_det = _simulated("gaussian")
+    log_det = simulated("gaussian")
     expected = exact.mean_log_det_exact(**arguments, covariance="unbiased" if planted else "mle")
     yield means("Gaussian, log variance", log_det, expected, 2 * (ROUNDS + 1))
     spread = (log_det - exact.mean_log_det_exact(**arguments)) ** 2
@@ -109,7 +109,7 @@ def _diversity(planted: bool) -> Iterator[Measurement]:
     expected = theory.workflows.discrete.replace_heterozygosity_exact(
         probabilities=SHARES, n_real=12, n_per_round=14 if planted else 12, rounds=ROUNDS
     )
-    yield means("discrete, heterozygosity", _simulated("discrete"), expected, ROUNDS + 1)
+    yield means("discrete, heterozygosity", simulated("discrete"), expected, ROUNDS + 1)
 
 
 DIVERSITY = Check("loss of outcomes", "14 draws in place of 12 in the theory", True, _diversity)
@@ -138,7 +138,7 @@ def _mixture():
 
 
 def _step(planted: bool) -> Iterator[Measurement]:
-    accuracy = _simulated("mixture")
+    accuracy = simulated("mixture")
     for i, (where, p) in enumerate(_error_rates().items()):
         rates = (PSI, PHI) if planted else (PHI, PSI)
         precision = float(theory.breakdown.precision(p, *rates))

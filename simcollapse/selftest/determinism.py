@@ -1,34 +1,50 @@
 """The same block twice, and on each local device, must give the same bits."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import jax
 import numpy as np
+import xarray as xr
 
 from simcollapse import engine
+from simcollapse.selftest import against_theory
 from simcollapse.selftest.check import Check, Measurement
 from simcollapse.tasks import designs, linear_regression
 from simcollapse.verifiers import knowledge_ball
 from simcollapse.workflows import replace
 
 DIM = designs.FEW + 1  # so that products of matrices are in it
+CHUNKS, CHAINS, SEED = 4, 64, 11
 MOST_DEVICES = 8
 
 
-def _errors(device) -> np.ndarray:
-    return engine.simulate(
-        linear_regression(DIM, design="fixed", rows=np.random.default_rng(3).normal(size=(100, DIM))),
-        knowledge_ball(bias=0.1, radius=0.3, slack=0.5),
-        replace(),
-        n_real=200,
-        n_per_round=300,
-        rounds=4,
-        chains=64,
-        seed=1,
-        block_size=64,
-        devices=[device],
-        progress=False,
-    ).squared_error.values
+def given_rows() -> np.ndarray:
+    """The design, repeated until there are enough."""
+    return np.random.default_rng(3).normal(size=(designs.CHUNK, DIM)).astype(np.float32)
+
+
+def simulated(device: Any) -> xr.Dataset:
+    """Regressions in single precision, with products of matrices; `precision` judges the fits of their round 0."""
+    with jax.enable_x64(False):
+        return engine.simulate(
+            linear_regression(DIM, design="fixed", rows=given_rows()),
+            knowledge_ball(bias=0.1, radius=0.3, slack=0.5),
+            replace(),
+            n_real=CHUNKS * designs.CHUNK,
+            n_per_round=CHUNKS * designs.CHUNK,
+            rounds=4,
+            chains=CHAINS,
+            seed=SEED,
+            block_size=CHAINS,
+            record_model=True,
+            progress=False,
+            devices=[device],
+        )
+
+
+def _coefficients(device: Any) -> np.ndarray:
+    return simulated(device).model_coef.values
 
 
 def _different(first: np.ndarray, second: np.ndarray) -> float:
@@ -37,13 +53,19 @@ def _different(first: np.ndarray, second: np.ndarray) -> float:
 
 def _bits(planted: bool) -> Iterator[Measurement]:
     first, *others = jax.local_devices()[:MOST_DEVICES]
-    once, again = _errors(first), _errors(first)
-    again = np.nextafter(again, np.inf) if planted else again
-    yield Measurement(
-        "bytes that differ, the same block twice", _different(once, again), 0.0, f"of {once.nbytes}"
-    )
+    run = against_theory.SIMULATED[
+        "ball"
+    ]  # in double precision, where there is one; compiled for another check
+    for what, once, again in (
+        ("the same block twice", _coefficients(first), _coefficients(first)),
+        ("the same sweep twice", against_theory.simulated("ball"), run()),
+    ):
+        again = np.nextafter(again, np.asarray(np.inf, again.dtype)) if planted else again
+        words = f"of {once.nbytes}, {once.dtype}"
+        yield Measurement(f"bytes that differ, {what}", _different(once, again), 0.0, words)
     for device in others:
-        yield Measurement(f"bytes that differ on {device}", _different(once, _errors(device)), 0.0)
+        different = _different(_coefficients(first), _coefficients(device))
+        yield Measurement(f"bytes that differ on {device}", different, 0.0)
     if not others:
         yield Measurement("other local devices", 0.0, None, "none to compare with")
 

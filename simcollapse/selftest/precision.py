@@ -10,16 +10,18 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import xarray as xr
 
 from simcollapse import chain, engine, keys, linalg
+from simcollapse.selftest import determinism
 from simcollapse.selftest.check import Check, Measurement
 from simcollapse.tasks import designs, linear_regression
 from simcollapse.verifiers import none
 from simcollapse.workflows import replace
 
 SIZE = 256  # of the matrices
-FEW, DIM = designs.FEW, linalg.BLOCK + 6
-CHUNKS, CHAINS, SEED = 4, 8, 11  # of the fits
+DIM = linalg.BLOCK + 6
+CHUNKS, CHAINS, SEED = determinism.CHUNKS, 8, determinism.SEED  # of the fits
 # Root mean square relative error of a product of normal matrices: about sqrt(2/3) u for inputs rounded to a relative
 # u = 2^-11 (TensorFloat-32: 3e-4) or 2^-9 (bfloat16: 2e-3); 2^-16 for three passes of bfloat16; below 1e-6 in float32.
 KINDS = (
@@ -68,53 +70,60 @@ def _products(planted: bool) -> Iterator[Measurement]:
     )
     best = _relative(multiply(a, b, precision="highest"), exact)
     yield Measurement("float32 product at precision 'highest'", best, FLOAT32, f"{kind_of(best)} arithmetic")
-    with jax.enable_x64(False):
-        fits = {what: _fit_error(task, planted) for what, task in _tasks().items()}
-    for what, error in fits.items():
+    for what, error in _fit_errors(planted).items():
         words = f"{-np.log10(error):.1f} digits" + ("" if error <= FIT else f"; {ADVICE}")
         if error <= FIT < default:
             words += ", which the simulator asks for"
         yield Measurement(f"float32, fit of the simulator on {what}", error, FIT, words)
 
 
-def _tasks() -> dict[str, Any]:
-    """Regressions that are past the sizes up to which the simulator writes products out."""
-    given = linear_regression(FEW + 1, design="fixed", rows=_normal((designs.CHUNK, FEW + 1), 3))
-    return {"Gaussian rows": linear_regression(DIM), "given rows": given}
+def _fit_errors(planted: bool) -> dict[str, float]:
+    """Relative errors of the coefficients that the engine fits in round 0, against NumPy on the same rows.
+
+    Of regressions that are past the sizes up to which the simulator writes products out.
+    """
+    first = jax.local_devices()[0]
+    with jax.enable_x64(False):
+        drawn = linear_regression(DIM)
+        given = linear_regression(determinism.DIM, design="fixed", rows=determinism.given_rows())
+        found = {
+            "Gaussian rows": (drawn, CHAINS, _fitted(drawn, first)),
+            "given rows": (given, determinism.CHAINS, determinism.simulated(first)),
+        }
+        return {
+            what: _relative(result.model_coef.values[:, 0], _references(task, chains, planted))
+            for what, (task, chains, result) in found.items()
+        }
 
 
-def _fit_error(task: Any, planted: bool) -> float:
-    """Relative error of the coefficients that the engine fits in round 0, against NumPy on the same rows."""
-    count = CHUNKS * designs.CHUNK
-    result = engine.simulate(
+def _fitted(task: Any, device: Any) -> xr.Dataset:
+    return engine.simulate(
         task,
         none(),
         replace(),
-        n_real=count,
-        n_per_round=count,
+        n_real=CHUNKS * designs.CHUNK,
+        n_per_round=CHUNKS * designs.CHUNK,
         rounds=0,
         chains=CHAINS,
         seed=SEED,
         block_size=CHAINS,
         record_model=True,
         progress=False,
-        devices=jax.local_devices()[:1],
+        devices=[device],
     )
-    found = result.model_coef.values[:, 0].astype(np.float64)
-    return _relative(found, _references(task, planted))
 
 
-def _references(task: Any, planted: bool) -> np.ndarray:
+def _references(task: Any, chains: int, planted: bool) -> np.ndarray:
     """Least squares in float64 on the real rows of each chain; the truth is zero and the noise one."""
 
-    def rows(number, chunk):
-        key = keys.chain_key(keys.root(SEED), jnp.zeros(0, jnp.uint32), number)
-        drawn = task.real(chain.keys_of_round(key, 0), chunk, None)
+    def rows(place):
+        key = keys.chain_key(keys.root(SEED), jnp.zeros(0, jnp.uint32), place[0])
+        drawn = task.real(chain.keys_of_round(key, 0), place[1].astype(jnp.int32), None)
         return drawn.x, drawn.noise
 
-    every = jax.jit(jax.vmap(jax.vmap(rows, in_axes=(None, 0)), in_axes=(0, None)))
-    drawn = every(jnp.arange(CHAINS, dtype=jnp.uint32), jnp.arange(CHUNKS, dtype=jnp.int32))
-    x, noise = (np.asarray(part).reshape(CHAINS, CHUNKS * designs.CHUNK, -1) for part in drawn)
+    places = np.array([*np.ndindex(chains, CHUNKS)], dtype=np.uint32)
+    drawn = jax.jit(lambda places: jax.lax.map(rows, places))(places)  # a batch would take longer to compile
+    x, noise = (np.asarray(part).reshape(chains, CHUNKS * designs.CHUNK, -1) for part in drawn)
     x = np.asarray(_halved(x, planted)).astype(np.float64)
     return np.stack(
         [np.linalg.lstsq(a, b[:, 0].astype(np.float64), rcond=None)[0] for a, b in zip(x, noise, strict=True)]

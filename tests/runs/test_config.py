@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import simcollapse as sc
-from simcollapse import schedules
+from simcollapse import engine, schedules
 from simcollapse.runs import config as configs
 
 LEAST = {
@@ -210,6 +210,20 @@ def test_an_unknown_word_names_the_nearest(change, words):
 def test_a_value_of_the_wrong_kind_is_refused(change, words):
     with pytest.raises(TypeError, match=words):
         configs.arguments(configs.from_table(LEAST | change))
+
+
+@pytest.mark.parametrize(
+    "over",
+    [
+        {"workflow": ["replace", {"name": "replace"}]},
+        {"workflow": [{"name": "accumulate_subsample"}, "replace", "accumulate_subsample"]},
+        {"verifier": ["none", {"name": "none"}]},
+        {"n_per_round": [20, {"name": "linear_growth", "start": 20, "increment": 0}]},
+    ],
+)
+def test_equal_values_of_an_axis_are_refused_however_they_are_written(over):
+    with pytest.raises(ValueError, match=r"must have values that differ, got .* for more chains of a cell"):
+        engine.prepare(**configs.arguments(configs.from_table(LEAST | {"over": over})))
 
 
 @pytest.mark.parametrize("name", ["task", "n_real", "n_per_round", "rounds", "chains"])

@@ -3,6 +3,7 @@
 import json
 import shutil
 import struct
+import sys
 import zlib
 
 import numcodecs
@@ -14,10 +15,11 @@ import zarr
 import simcollapse as sc
 from simcollapse import runs
 from simcollapse.cli import main
+from simcollapse.runs import chunks, directory, layout, runner, summary
 from simcollapse.runs import config as configs
-from simcollapse.runs import directory, layout, runner, summary
 from simcollapse.runs.store import ARRAYS, MARKS, Store, create
-from tests.runs.helpers import assert_same_files, assert_same_results, chunks
+from tests.runs.helpers import assert_same_files, assert_same_results
+from tests.runs.helpers import chunks as chunks_of
 
 
 @pytest.fixture
@@ -65,6 +67,48 @@ def test_any_reader_of_zarr_opens_the_store(whole, swept):
         wanted = swept.sel({"task.noise": noise, "workflow": workflow})
         np.testing.assert_array_equal(mine["squared_error"], wanted["squared_error"])
         np.testing.assert_array_equal(mine["alive"], wanted["alive"])
+
+
+@pytest.mark.parametrize("kind", chunks._DTYPES)
+@pytest.mark.parametrize("shape", [(), (4,), (4, 3, 2)])
+def test_metadata_are_those_that_zarr_writes(tmp_path, kind, shape):
+    """And an array of Zarr's own making, with other numbers inside, is read as ours."""
+    create(tmp_path, 3, 5, {"number": (shape, np.dtype(kind))})
+    made = chunks.metadata("number", 5, 3, shape, np.dtype(kind))
+    group = zarr.create_group(tmp_path / "theirs")
+    array = group.create_array(
+        "number",
+        shape=(15, *shape),
+        chunks=(5, *shape),
+        dtype=kind,
+        fill_value=0,
+        serializer=zarr.codecs.BytesCodec(endian="little"),
+        compressors=None if kind.startswith("float") else zarr.codecs.ZstdCodec(level=1),
+        chunk_key_encoding={"name": "default", "separator": "."},
+        dimension_names=made["dimension_names"],
+    )
+    assert json.loads((tmp_path / "theirs" / "number" / "zarr.json").read_text()) == made
+    assert json.loads((tmp_path / "theirs" / "zarr.json").read_text()) == chunks.GROUP
+    ours = zarr.open_group(tmp_path / ARRAYS, mode="r")["number"]
+    assert (ours.shape, ours.chunks, ours.dtype) == (array.shape, array.chunks, array.dtype)
+    array[:] = np.random.default_rng(0).integers(0, 2, array.shape)
+    read = chunks.Chunks(tmp_path / "theirs" / "number")
+    np.testing.assert_array_equal(read.decode(read.bytes_of(2)), array[10:])
+    shutil.copytree(tmp_path / "theirs", tmp_path / ARRAYS, dirs_exist_ok=True)
+    Store(tmp_path, 3, 5, "")
+
+
+def test_numbers_that_zarr_has_no_name_for_are_refused(tmp_path):
+    with pytest.raises(TypeError, match=r"model must be numbers of one of the kinds bool, .*, got .*complex"):
+        create(tmp_path, 3, 5, {"model": ((4,), np.dtype(complex))})
+
+
+def test_a_store_is_written_and_read_without_zarr(tiny, tmp_path, monkeypatch):
+    """Importing it takes longer than a short run, and its thread is out of an interrupt's reach."""
+    for name in [name for name in sys.modules if name.split(".")[0] == "zarr"]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "zarr", None)
+    assert runs.run(tiny, tmp_path / "run", progress=False).load().sizes["chain"] == 42
 
 
 @pytest.mark.parametrize("workers", [1, 40])
@@ -160,7 +204,21 @@ def test_a_mark_of_another_run_is_refused(copy):
             use()
 
 
-@pytest.mark.parametrize("harm", ["array gone", "array more", "metadata torn", "store gone", "other shape"])
+@pytest.mark.parametrize(
+    "harm",
+    [
+        "array gone",
+        "array more",
+        "metadata torn",
+        "metadata empty",
+        "metadata short",
+        "other type",
+        "other codec",
+        "group torn",
+        "store gone",
+        "other shape",
+    ],
+)
 def test_a_damaged_store_is_refused(copy, harm):
     store = copy.folder / ARRAYS
     if harm == "array gone":
@@ -169,6 +227,16 @@ def test_a_damaged_store_is_refused(copy, harm):
         zarr.open_group(store).create_array("more", shape=(168,), chunks=(16,), dtype=float)
     elif harm == "metadata torn":
         (store / "alive" / "zarr.json").write_text("{")
+    elif harm == "metadata empty":
+        (store / "alive" / "zarr.json").write_text("")
+    elif harm == "metadata short":
+        (store / "alive" / "zarr.json").write_text('{"shape": [], "chunk_grid": {}, "node_type": "array"}')
+    elif harm in ("other type", "other codec"):
+        path = store / "cell" / "zarr.json"
+        kind = {"data_type": "complex64"} if harm == "other type" else {"codecs": [{"name": "bytes"}]}
+        path.write_text(json.dumps(json.loads(path.read_text()) | kind))
+    elif harm == "group torn":
+        (store / "zarr.json").write_text('["group"]')
     elif harm == "store gone":
         shutil.rmtree(store)
     else:
@@ -328,7 +396,7 @@ def test_an_impossible_shard_is_refused(tiny, tmp_path, shard):
 
 
 def test_counts_are_compressed_and_the_files_are_all_there(whole):
-    files = chunks(whole)
+    files = chunks_of(whole)
     parts, names = whole.layout.num_parts, len(whole.record.variables({})) + len(whole.meta["shapes"])
     assert len([path for path in files if path.name != "zarr.json"]) == parts * names
 

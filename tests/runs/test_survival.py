@@ -12,7 +12,7 @@ import pytest
 
 from simcollapse import runs
 from simcollapse.cli import main
-from simcollapse.runs import directory, layout, runner, store
+from simcollapse.runs import chunks, directory, layout, runner, store
 from simcollapse.runs.store import ARRAYS, MARKS
 from tests.runs.helpers import assert_same_files
 
@@ -91,7 +91,7 @@ def test_killed_at_twenty_random_moments(tiny, tmp_path, start, call):
 def test_a_failure_at_any_array_leaves_no_mark_and_is_made_good(tiny, tmp_path, whole, monkeypatch, stop):
     """Twelve arrays and a mark of each part: the failing file is named, what was finished stays."""
     out, files = tmp_path / "out", []
-    real = store.write_atomically
+    real = chunks.write_atomically
 
     def write(path, data, **options):
         files.append(path)
@@ -100,7 +100,7 @@ def test_a_failure_at_any_array_leaves_no_mark_and_is_made_good(tiny, tmp_path, 
         real(path, data, **options)
 
     with monkeypatch.context() as patch:
-        patch.setattr(store, "write_atomically", write)
+        patch.setattr(chunks, "write_atomically", write)
         with pytest.raises(OSError, match="No space left on device; what was finished stays") as failed:
             runs.run(tiny, out, progress=False)
     assert failed.value.filename == str(files[-1])
