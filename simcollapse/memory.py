@@ -27,8 +27,8 @@ KEPT_BYTES = 2**31 - 1  # as much as can be asked for
 def keep_freed() -> None:
     """Keep freed memory for the next time, where the C library can be told to (Linux); else do nothing.
 
-    Without it an array beyond 32 MB goes back to the system when it is freed. XLA on CPU takes all intermediate arrays of
-    a program as one such array at every call, and the system gives it page by page, each cleared first: a third of
+    Without it an array beyond 32 MB goes back to the system when it is freed. XLA on CPU takes all intermediate arrays
+    of a program as one such array at every call, and the system gives it page by page, each cleared first: a third of
     the time of a training step. Best called before the first array: the pool of a further thread is too small to keep
     that much, so threads that start later share the first one.
     """

@@ -30,7 +30,7 @@ def patches(x: jax.Array) -> jax.Array:
 
 @jax.custom_vjp
 def overlaps(x: jax.Array) -> jax.Array:
-    """(B, H, W, 16 C) -> (B, 2H, 2W, C): the sum of patches that lie as `patches` cuts them; what is outside is lost."""
+    """(B, H, W, 16 C) -> (B, 2H, 2W, C): patches added up where `patches` cuts them, without what is outside."""
     batch, height, width, numbers = x.shape
     # A patch is 2 x 2 blocks of 2 x 2 pixels. Blocks i, j of all patches cover the image once, without a gap.
     x = x.reshape(
