@@ -35,5 +35,5 @@ def keep_freed() -> None:
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt is not None:
         mallopt(ARENA_MAX, 1)
-        mallopt(MMAP_THRESHOLD, 2**30)
+        mallopt(MMAP_THRESHOLD, KEPT_BYTES)
         mallopt(TRIM_THRESHOLD, KEPT_BYTES)
