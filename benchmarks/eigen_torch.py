@@ -40,6 +40,9 @@ def data(size):
 
 def ours(size, width):
     """Functions that do one timed run each, and parameters."""
+    from simcollapse.memory import keep_freed
+
+    keep_freed()  # as neural runs do
     import jax
 
     from simcollapse import keys

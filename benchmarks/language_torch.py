@@ -54,6 +54,9 @@ def data(vocabulary):
 
 def ours(size, steps, folder):
     """Functions that do one timed run each, and the loss of the rows; the weights are written to `folder`."""
+    from simcollapse.memory import keep_freed
+
+    keep_freed()  # as neural runs do
     import jax
 
     from simcollapse import keys

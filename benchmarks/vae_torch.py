@@ -32,6 +32,9 @@ def data(side):
 
 def ours(architecture, side):
     """(train, generate): functions that do one timed run."""
+    from simcollapse.memory import keep_freed
+
+    keep_freed()  # as neural runs do
     import jax
 
     from simcollapse import keys

@@ -22,9 +22,17 @@ def _forward(x, kernel):
 
 def _backward(kept, slope):
     x, kernel = kept
-    rows = (x.reshape(-1, x.shape[-1]), slope.reshape(-1, slope.shape[-1]))
     by_x = jax.lax.dot_general(slope, kernel, (((slope.ndim - 1,), (1,)), ((), ())))
-    return by_x, jax.lax.dot_general(*rows, (((0,), (0,)), ((), ())))
+    x, slope = x.reshape(-1, x.shape[-1]), slope.reshape(-1, slope.shape[-1])
+    # XLA on CPU copies the first factor in the other order: the narrower one goes first, twice as fast at 4 : 1.
+    if x.shape[1] <= slope.shape[1]:
+        return by_x, _over_rows(x, slope)
+    # Without the barrier XLA exchanges the factors back.
+    return by_x, jax.lax.optimization_barrier(_over_rows(slope, x)).T
+
+
+def _over_rows(first, second):
+    return jax.lax.dot_general(first, second, (((0,), (0,)), ((), ())))
 
 
 product.defvjp(_forward, _backward)
