@@ -8,6 +8,8 @@ them up where they overlap. Cutting patches out and adding them up are each othe
 up by scattering, one number of a kernel after the other, which took most of a training step.
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -38,7 +40,8 @@ def overlaps(x: jax.Array) -> jax.Array:
     )  # block row, pixel row, block column, pixel column and channel
     around = [((0, 0), (i, 1 - i), (j, 1 - j), (0, 0), (0, 0)) for i in range(2) for j in range(2)]
     blocks = [x[:, :, :, i, :, j] for i in range(2) for j in range(2)]
-    total = sum(jnp.pad(block, sides) for block, sides in zip(blocks, around, strict=True))
+    padded = [jnp.pad(block, sides) for block, sides in zip(blocks, around, strict=True)]
+    total = functools.reduce(jnp.add, padded)
     total = total.transpose(0, 1, 3, 2, 4).reshape(batch, 2 * height + 2, 2 * width + 2, numbers // KERNEL**2)
     return total[:, 1:-1, 1:-1]
 
