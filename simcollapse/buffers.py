@@ -9,7 +9,7 @@ from simcollapse import keys
 
 Tree = Any
 MOST_COUNTED = (
-    8192  # places of a pool, up to which comparing the rows of a round mostly takes less time than sorting
+    8192  # places of a pool, up to which comparing the rows of a round is mostly faster than sorting
 )
 
 
@@ -181,33 +181,28 @@ def ranks(pool: Pool, ticket: jax.Array) -> jax.Array:
     """How many rows of the same round have a smaller ticket, (M,), for each row; at empty places, any number."""
     there = filled(pool)
     born = jnp.where(there, pool.born, jnp.int32(2**31 - 1))
-    if len(born) > MOST_COUNTED:
-        return _sorted(born, ticket)
     place = jnp.arange(len(born), dtype=jnp.int32)
-    before = place - jnp.searchsorted(born, born).astype(jnp.int32)
+    before = place - jnp.searchsorted(born, born).astype(jnp.int32)  # a round's rows stand together
+    if len(born) > MOST_COUNTED:
+        return _sorted(born, ticket, before)
     return _counted(born, ticket, jnp.max(jnp.where(there, before, 0)))
 
 
 def _counted(born, ticket, most):
-    """Ranks by comparing all rows of a round, which stand side by side; in the largest are `most` + 1."""
+    """Ranks by comparing all rows of a round; in the largest are `most` + 1."""
     size = born.shape[0]
-    born_around, ticket_around = (jnp.concatenate([x, x, x]) for x in (born, ticket))
-    place = jnp.arange(size, dtype=jnp.int32)
+    born_around = jnp.pad(born, size, constant_values=-1)  # no round
+    ticket_around = jnp.pad(ticket, size)
 
     def compare(step, rank):
-        other_born, other = (
-            jax.lax.dynamic_slice(x, (size + step,), (size,)) for x in (born_around, ticket_around)
-        )
-        outside = (place + step < 0) | (place + step >= size)
-        before = (other < ticket) | ((other == ticket) & (step < 0))
-        return rank + (before & (other_born == born) & ~outside).astype(jnp.int32)
+        around = (born_around, ticket_around)
+        other_born, other = (jax.lax.dynamic_slice(x, (size + step,), (size,)) for x in around)
+        smaller = (other < ticket) | ((other == ticket) & (step < 0))
+        return rank + (smaller & (other_born == born)).astype(jnp.int32)
 
     return jax.lax.fori_loop(-most, most + 1, compare, jnp.zeros(size, jnp.int32))
 
 
-def _sorted(born, ticket):
-    """Ranks by sorting."""
-    order = jnp.lexsort((ticket, born))
-    first = jnp.searchsorted(born, born).astype(jnp.int32)  # rows stand by round as it is
-    place = jnp.arange(len(born), dtype=jnp.int32)
-    return jnp.zeros_like(place).at[order].set(place - first)
+def _sorted(born, ticket, before):
+    """Ranks by sorting, which leaves each round where it stands."""
+    return jnp.zeros_like(before).at[jnp.lexsort((ticket, born))].set(before)

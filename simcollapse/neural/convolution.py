@@ -35,9 +35,8 @@ def overlaps(x: jax.Array) -> jax.Array:
     """(B, H, W, 16 C) -> (B, 2H, 2W, C): patches added up where `patches` cuts them, without what is outside."""
     batch, height, width, numbers = x.shape
     # A patch is 2 x 2 blocks of 2 x 2 pixels. Blocks i, j of all patches cover the image once, without a gap.
-    x = x.reshape(
-        batch, height, width, 2, 2, 2, -1
-    )  # block row, pixel row, block column, pixel column and channel
+    # Axes 3 to 6: block row, pixel row, block column, pixel column and channel.
+    x = x.reshape(batch, height, width, 2, 2, 2, -1)
     around = [((0, 0), (i, 1 - i), (j, 1 - j), (0, 0), (0, 0)) for i in range(2) for j in range(2)]
     blocks = [x[:, :, :, i, :, j] for i in range(2) for j in range(2)]
     padded = [jnp.pad(block, sides) for block, sides in zip(blocks, around, strict=True)]

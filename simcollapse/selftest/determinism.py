@@ -27,20 +27,28 @@ def given_rows() -> np.ndarray:
 def simulated(device: Any) -> xr.Dataset:
     """Regressions in single precision, with products of matrices; `precision` judges the fits of their round 0."""
     with jax.enable_x64(False):
-        return engine.simulate(
-            linear_regression(DIM, design="fixed", rows=given_rows()),
-            knowledge_ball(bias=0.1, radius=0.3, slack=0.5),
-            replace(),
-            n_real=CHUNKS * designs.CHUNK,
-            n_per_round=CHUNKS * designs.CHUNK,
-            rounds=4,
-            chains=CHAINS,
-            seed=SEED,
-            block_size=CHAINS,
-            record_model=True,
-            progress=False,
-            devices=[device],
-        )
+        task = linear_regression(DIM, design="fixed", rows=given_rows())
+        verifier = knowledge_ball(bias=0.1, radius=0.3, slack=0.5)
+        return fitted(task, verifier, rounds=4, chains=CHAINS, device=device)
+
+
+def fitted(task: Any, verifier: Any, *, rounds: int, chains: int, device: Any) -> xr.Dataset:
+    """One block of chains with their models recorded, every fit to `CHUNKS` chunks of rows."""
+    count = CHUNKS * designs.CHUNK
+    return engine.simulate(
+        task,
+        verifier,
+        replace(),
+        n_real=count,
+        n_per_round=count,
+        rounds=rounds,
+        chains=chains,
+        seed=SEED,
+        block_size=chains,
+        record_model=True,
+        progress=False,
+        devices=[device],
+    )
 
 
 def _coefficients(device: Any) -> np.ndarray:

@@ -10,14 +10,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import xarray as xr
 
-from simcollapse import chain, engine, keys, linalg
+from simcollapse import chain, keys, linalg
 from simcollapse.selftest import determinism
 from simcollapse.selftest.check import Check, Measurement
 from simcollapse.tasks import designs, linear_regression
 from simcollapse.verifiers import none
-from simcollapse.workflows import replace
 
 SIZE = 256  # of the matrices
 DIM = linalg.BLOCK + 6
@@ -87,30 +85,17 @@ def _fit_errors(planted: bool) -> dict[str, float]:
         drawn = linear_regression(DIM)
         given = linear_regression(determinism.DIM, design="fixed", rows=determinism.given_rows())
         found = {
-            "Gaussian rows": (drawn, CHAINS, _fitted(drawn, first)),
+            "Gaussian rows": (
+                drawn,
+                CHAINS,
+                determinism.fitted(drawn, none(), rounds=0, chains=CHAINS, device=first),
+            ),
             "given rows": (given, determinism.CHAINS, determinism.simulated(first)),
         }
         return {
             what: _relative(result.model_coef.values[:, 0], _references(task, chains, planted))
             for what, (task, chains, result) in found.items()
         }
-
-
-def _fitted(task: Any, device: Any) -> xr.Dataset:
-    return engine.simulate(
-        task,
-        none(),
-        replace(),
-        n_real=CHUNKS * designs.CHUNK,
-        n_per_round=CHUNKS * designs.CHUNK,
-        rounds=0,
-        chains=CHAINS,
-        seed=SEED,
-        block_size=CHAINS,
-        record_model=True,
-        progress=False,
-        devices=[device],
-    )
 
 
 def _references(task: Any, chains: int, planted: bool) -> np.ndarray:
