@@ -117,61 +117,6 @@ def tickets(key: jax.Array, pool: Pool) -> jax.Array:
     return jnp.where(filled(pool), ticket, jnp.uint32(2**32 - 1))
 
 
-def lots(key: jax.Array, pool: Pool, wanted: jax.Array, limit: int) -> jax.Array:
-    """Places (min(limit, M),) that begin with those of `wanted` different rows; of all rows, if there are fewer.
-
-    Places are drawn with replacement, and each counts the first time that it comes up: every set of rows is as likely
-    as any other, at a cost that hardly grows with the pool (sorting it does). Where most rows are wanted, those left
-    out are drawn so.
-    """
-    capacity = pool.born.shape[0]
-    limit = min(limit, capacity)
-    need = jnp.minimum(jnp.minimum(pool.count, wanted), limit)
-    few = jnp.minimum(need, pool.count - need)
-    # enough for half of the pool, but for a chance in millions
-    size = limit + limit // 2 + 3 * int(limit**0.5) + 16
-    number = jnp.arange(size, dtype=jnp.int32)
-    empty = jnp.minimum(pool.count + jnp.arange(limit, dtype=jnp.int32), capacity - 1)
-
-    def draw(carry):
-        attempt = carry[0]
-        toss = _places(jax.random.fold_in(key, attempt), pool.count, size, capacity)
-        never = jnp.full(capacity, size, dtype=jnp.int32)
-        first = never.at[toss].min(number, mode="drop")  # when each place came up first
-        new = first.at[toss].get(mode="fill", fill_value=-1) == number
-        rank = jnp.where(new, jnp.cumsum(new, dtype=jnp.int32) - 1, limit)
-        return attempt + 1, jnp.sum(new, dtype=jnp.int32), empty.at[rank].set(toss, mode="drop")
-
-    def leave_out(carry):
-        drawn = jnp.where(jnp.arange(limit, dtype=jnp.int32) < few, carry[1], capacity)
-        stays = filled(pool).at[drawn].set(False, mode="drop")
-        rank = jnp.where(stays, jnp.cumsum(stays, dtype=jnp.int32) - 1, limit)
-        return jnp.asarray(True), empty.at[rank].set(jnp.arange(capacity, dtype=jnp.int32), mode="drop")
-
-    none = jnp.int32(0), jnp.int32(-1), empty
-    chosen = jax.lax.while_loop(lambda carry: carry[1] < few, draw, none)[2]
-    # a loop of at most one step: a conditional takes both ways where chains are side by side
-    return jax.lax.while_loop(lambda carry: ~carry[0], leave_out, (few == need, chosen))[1]
-
-
-def _places(key, count, size, capacity):
-    """Places (size,) below `count`, each as likely as any other; `capacity` where a draw decides for none.
-
-    The high half of a product of 32-bit numbers, unless its low half is one of the few that would favour some places.
-    Source: Lemire 2019, ACM Trans. Model. Comput. Simul. 29.
-    """
-    bits = jax.random.bits(key, (size,), "uint32")
-    number = jnp.maximum(count, 1).astype("uint32")
-    half = jnp.uint32(16)
-    low, high = bits & 0xFFFF, bits >> half
-    low_number, high_number = number & 0xFFFF, number >> half
-    cross, other = high * low_number, low * high_number
-    carried = ((low * low_number >> half) + (cross & 0xFFFF) + (other & 0xFFFF)) >> half
-    place = high * high_number + (cross >> half) + (other >> half) + carried
-    fair = bits * number >= (jnp.uint32(0) - number) % number
-    return jnp.where(fair, place, jnp.uint32(capacity)).astype(jnp.int32)
-
-
 def taken(chosen: jax.Array, filled: jax.Array, count: jax.Array) -> jax.Array:
     """Weight of each of the `chosen` places: 1 for the first `count` of them that hold a row, else 0."""
     return (jnp.arange(chosen.shape[0], dtype=jnp.int32) < jnp.minimum(count, filled)).astype(float)

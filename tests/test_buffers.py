@@ -1,15 +1,14 @@
 """Pools that keep their rows: appending, and drawing without replacement."""
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import simcollapse as sc
-from simcollapse import buffers, keys
-from tests.helpers import assert_proportion
+from simcollapse import buffers
 
 CHAINS = 5000
+SLOW = pytest.mark.slow
 
 
 def pool(capacity, count):
@@ -18,53 +17,6 @@ def pool(capacity, count):
         born=jnp.zeros(capacity, dtype=jnp.int32),
         weight=jnp.ones(capacity),
         count=jnp.int32(count),
-    )
-
-
-def drawn(capacity, count, wanted, limit):
-    chain_keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(keys.root(1), jnp.arange(CHAINS))
-    draw = jax.vmap(lambda key: buffers.lots(key, pool(capacity, count), jnp.int32(wanted), limit))
-    return np.asarray(draw(chain_keys))
-
-
-SLOW = pytest.mark.slow
-
-
-@pytest.mark.parametrize(
-    ("capacity", "count", "wanted", "limit"),
-    [
-        pytest.param(40, 20, 6, 10, marks=SLOW),
-        (60, 20, 10, 10),  # half of them
-        pytest.param(60, 60, 50, 50, marks=SLOW),  # ten are left out
-        pytest.param(9, 5, 7, 7, marks=SLOW),  # all of them
-    ],
-)
-def test_lots_are_different_rows_each_as_likely(capacity, count, wanted, limit):
-    places = drawn(capacity, count, wanted, limit)
-    number = min(wanted, count)
-    taken = places[:, :number]
-    assert places.shape == (CHAINS, min(limit, capacity))
-    assert taken.min() >= 0 and taken.max() < count
-    assert np.all(np.diff(np.sort(taken, axis=1), axis=1) > 0)
-    if number < count:
-        inside = [np.any(taken == place, axis=1) for place in range(count)]
-        pairs = [int(np.sum(inside[i] & inside[i - 1])) for i in range(count)]
-        share = number / count
-        assert_proportion([one.sum() for one in inside], CHAINS, share, resolution=0.08)
-        assert_proportion(pairs, CHAINS, share * (number - 1) / (count - 1), resolution=0.08)
-
-
-@pytest.mark.parametrize(
-    "count",
-    [pytest.param(1, marks=SLOW), pytest.param(7, marks=SLOW), 100_000, pytest.param(2**31 - 1, marks=SLOW)],
-)
-def test_places_are_the_high_half_of_a_product(count):
-    key, capacity = keys.root(3), 2**31 - 1
-    bits = np.asarray(jax.random.bits(keys.root(3), (2000,), "uint32")).astype(object)
-    high, low = bits * count // 2**32, bits * count % 2**32
-    expected = np.where(low >= 2**32 % count, high, capacity).astype(np.int64)
-    np.testing.assert_array_equal(
-        np.asarray(buffers._places(key, jnp.int32(count), 2000, capacity)), expected
     )
 
 

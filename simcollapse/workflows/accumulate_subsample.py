@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from simcollapse import buffers
+from simcollapse import buffers, shuffling
 from simcollapse.checks import as_numbers, check_fields, check_shape, check_whole, option, parameter
 
 STRATEGIES = ("uniform", "age", "stratified", "verifier")
@@ -47,7 +47,7 @@ class AccumulateSubsample:
         """The rows that the fit of round k sees, of which `wanted` were generated in it."""
         count = self.number(wanted)
         if self.strategy == "uniform":
-            order = buffers.lots(key, pool, count, limit)
+            order = shuffling.permuted(key, pool.count, min(limit, pool.born.shape[0]))
         else:
             order = self._order(key, pool, k, count, min(limit, pool.born.shape[0]))
         return buffers.picked(pool, order, count)
