@@ -513,7 +513,7 @@ def _resample(key, loop, state, data, kept, wanted):
 
 
 def _accept(key, loop, state, data, correct, chunk, present, cutoff=None):
-    key_verify = keys.for_purpose(key, keys.VERIFY, chunk)
+    key_verify = keys.for_purpose(key, keys.VERIFY, chunk, present)
     if cutoff is not None:
         return loop.verifier.score(key_verify, state.judge, data, state.model) >= cutoff
     return _verdict(key_verify, loop, state, data, correct, present)

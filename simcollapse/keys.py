@@ -10,6 +10,7 @@ another block size or another device leave every earlier number as it was.
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 # Chosen by measurement. Here keys derive keys; normals and uniforms are made in `randoms`. JAX hashes threefry2x32 on
 # CPU in a loop, which is compiled once; the straight code of philox4x32 is fused into every consumer of a key and
@@ -18,6 +19,10 @@ IMPLEMENTATION = "threefry2x32"
 
 # Purposes of the draws inside one round. Append only: a new place in the list is a new stream.
 JUDGE, REAL, GENERATE, VERIFY, RESAMPLE, COLLECT, FIT, MEASURE, LAW = range(9)
+
+_ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
+_PARITY = np.uint32(0x1BD11BDA)
+_ROUNDS = 20
 
 CHUNKS = 2**24  # chunks of one purpose; up to 256 purposes fit in the 32 bits that `fold_in` takes
 
@@ -34,9 +39,52 @@ def chain_key(key: jax.Array, cell: jax.Array, chain: jax.Array) -> jax.Array:
     return jax.random.fold_in(key, chain)
 
 
-def for_purpose(key: jax.Array, purpose: int, chunk: jax.Array | int = 0) -> jax.Array:
-    """Key of chunk `chunk` of one purpose within a round (or within a verifier's own training)."""
-    return jax.random.fold_in(key, purpose * CHUNKS + chunk)
+def for_purpose(
+    key: jax.Array, purpose: int, chunk: jax.Array | int = 0, present: jax.Array | None = None
+) -> jax.Array:
+    """Key of chunk `chunk` of one purpose within a round (or within a verifier's own training).
+
+    With `present` (as in `stored`) the same key, where this is called in a loop over chunks: JAX's hash is a loop of
+    small steps, which can cost more than the numbers that are drawn with the key.
+    """
+    number = purpose * CHUNKS + chunk
+    if present is None:
+        return jax.random.fold_in(key, number)
+    data = jax.random.key_data(key)
+    folded = stored(
+        lambda: jnp.stack(threefry(data[0], data[1], jnp.uint32(0), jnp.asarray(number, jnp.uint32))), present
+    )
+    return jax.random.wrap_key_data(folded, impl=IMPLEMENTATION)
+
+
+def words(key: jax.Array, present: jax.Array | None = None) -> jax.Array:
+    """Two random words, (2,), uint32: those of `jax.random.bits`; `present` as in `for_purpose`."""
+    if present is None:
+        return jax.random.bits(key, (2,), "uint32")
+    data = jax.random.key_data(key)
+    counter = jnp.arange(2, dtype=jnp.uint32)
+
+    def draw():
+        first, second = threefry(data[0], data[1], jnp.zeros_like(counter), counter)
+        return first ^ second
+
+    return stored(draw, present)
+
+
+def threefry(k0, k1, x0, x1):
+    """The block (x0, x1) encrypted with the key (k0, k1), all 32-bit words, by Threefry-2x32 with 20 rounds.
+
+    `jax.extend.random.threefry_2x32` gives the same words, but as a loop over rounds, which costs several times more.
+    """
+    key = (k0, k1, k0 ^ k1 ^ _PARITY)
+    x0, x1 = x0 + key[0], x1 + key[1]
+    for group in range(_ROUNDS // 4):
+        for distance in _ROTATIONS[group % 2]:
+            x0 = x0 + x1
+            x1 = ((x1 << distance) | (x1 >> (32 - distance))) ^ x0
+        x0 = x0 + key[(group + 1) % 3]
+        x1 = x1 + (key[(group + 2) % 3] + (group + 1))
+    return x0, x1
 
 
 def stored(draw, present: jax.Array | None):

@@ -18,9 +18,6 @@ from jax import lax
 
 from simcollapse import keys
 
-_ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
-_PARITY = np.uint32(0x1BD11BDA)
-_ROUNDS = 20
 _HIGHEST = np.uint32(2**31)
 
 # log(1 + m) = m - m^2/2 + m^3 p(m) for 1 + m in [sqrt(1/2), sqrt(2)), relative error below 2e-7; sin and cos on
@@ -61,7 +58,7 @@ class Stream(NamedTuple):
 
 def stream(key: jax.Array, shape: tuple[int, ...]) -> Stream:
     """The stream of an array of this shape."""
-    first, second = (jnp.broadcast_to(word, shape) for word in _words(key))
+    first, second = (jnp.broadcast_to(word, shape) for word in keys.words(key))
     return Stream(first, second, _counter(shape))
 
 
@@ -83,7 +80,7 @@ def normal_and_uniform(source: Stream, number: jax.Array) -> tuple[jax.Array, ja
 
 def _block(source, number):
     place = jnp.full_like(source.counter, number.astype(jnp.uint32))
-    return threefry(source.first, source.second, source.counter, place)
+    return keys.threefry(source.first, source.second, source.counter, place)
 
 
 def _uniform64(first, second):
@@ -97,12 +94,6 @@ def _single():
     return jnp.zeros(()).dtype == jnp.float32
 
 
-def _words(key):
-    """The two words of a Threefry key."""
-    words = jax.random.bits(key, (2,), "uint32")
-    return words[0], words[1]
-
-
 def _counter(shape):
     return lax.iota(jnp.uint32, math.prod(shape)).reshape(shape)
 
@@ -113,32 +104,16 @@ def _drawn(key, shape, present, pair):
     XLA for CPU has no loop with two results and would hash anew for each; a complex number is one result.
     """
     size = math.prod(shape)
-    words = _words(key)
+    words = keys.words(key, present)
 
     def draw():
         counter = _counter((-(-size // 2),))
-        return lax.complex(*pair(*threefry(*words, counter, jnp.zeros_like(counter))))
+        return lax.complex(*pair(*keys.threefry(words[0], words[1], counter, jnp.zeros_like(counter))))
 
     pairs = keys.stored(draw, present)
     return keys.stored(
         lambda: jnp.concatenate([lax.real(pairs), lax.imag(pairs)])[:size].reshape(shape), present
     )
-
-
-def threefry(k0, k1, x0, x1):
-    """The block (x0, x1) encrypted with the key (k0, k1), all 32-bit words, by Threefry-2x32 with 20 rounds.
-
-    `jax.extend.random.threefry_2x32` gives the same words, but as a loop over rounds, which costs several times more.
-    """
-    key = (k0, k1, k0 ^ k1 ^ _PARITY)
-    x0, x1 = x0 + key[0], x1 + key[1]
-    for group in range(_ROUNDS // 4):
-        for distance in _ROTATIONS[group % 2]:
-            x0 = x0 + x1
-            x1 = ((x1 << distance) | (x1 >> (32 - distance))) ^ x0
-        x0 = x0 + key[(group + 1) % 3]
-        x1 = x1 + (key[(group + 2) % 3] + (group + 1))
-    return x0, x1
 
 
 def uniform_pair(first, second):

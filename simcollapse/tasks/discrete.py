@@ -97,11 +97,11 @@ class Discrete:
 
     def real(self, key, chunk, present) -> Outcomes:
         """One chunk of real draws."""
-        return self._draws(keys.for_purpose(key, keys.REAL, chunk), self.truth_model(), present)
+        return self._draws(keys.for_purpose(key, keys.REAL, chunk, present), self.truth_model(), present)
 
     def generate(self, key, model, chunk, present) -> Outcomes:
         """One chunk of draws of `model`."""
-        return self._draws(keys.for_purpose(key, keys.GENERATE, chunk), model, present)
+        return self._draws(keys.for_purpose(key, keys.GENERATE, chunk, present), model, present)
 
     def _draws(self, key, model, present):
         toss = randoms.uniform(key, (CHUNK,), present)

@@ -139,11 +139,11 @@ class Gaussian:
 
     def real(self, key, chunk, present) -> Points:
         """One chunk of real rows."""
-        return self._points(keys.for_purpose(key, keys.REAL, chunk), self.truth_model(), present)
+        return self._points(keys.for_purpose(key, keys.REAL, chunk, present), self.truth_model(), present)
 
     def generate(self, key, model, chunk, present) -> Points:
         """One chunk of rows of `model`."""
-        return self._points(keys.for_purpose(key, keys.GENERATE, chunk), model, present)
+        return self._points(keys.for_purpose(key, keys.GENERATE, chunk, present), model, present)
 
     def _points(self, key, model, present):
         noise = randoms.normal(key, (self.dim, CHUNK), present)

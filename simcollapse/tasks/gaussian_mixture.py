@@ -117,13 +117,13 @@ class GaussianMixture:
 
     def real(self, key, chunk, present) -> ClassRows:
         """One chunk of rows with their true labels."""
-        noise, toss = self._noise(keys.for_purpose(key, keys.REAL, chunk), present)
+        noise, toss = self._noise(keys.for_purpose(key, keys.REAL, chunk, present), present)
         code, truth = self._features(noise, toss[0])
         return ClassRows(code, truth, truth)
 
     def generate(self, key, model, chunk, present) -> ClassRows:
         """One chunk of rows with the generator's labels."""
-        noise, toss = self._noise(keys.for_purpose(key, keys.GENERATE, chunk), present)
+        noise, toss = self._noise(keys.for_purpose(key, keys.GENERATE, chunk, present), present)
         code, truth = self._features(noise, toss[0])
         return ClassRows(code, truth, self.generator.label(toss[1], self, model, code, truth))
 

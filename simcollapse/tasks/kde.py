@@ -121,11 +121,13 @@ class Kde:
 
     def real(self, key, chunk, present) -> Points:
         """One chunk of real rows."""
-        return self._points(self.data.columns(keys.for_purpose(key, keys.REAL, chunk), CHUNK, present))
+        return self._points(
+            self.data.columns(keys.for_purpose(key, keys.REAL, chunk, present), CHUNK, present)
+        )
 
     def generate(self, key, model: Model, chunk, present) -> Points:
         """One chunk of rows of `model`."""
-        key_pick, key_noise = jax.random.split(keys.for_purpose(key, keys.GENERATE, chunk))
+        key_pick, key_noise = jax.random.split(keys.for_purpose(key, keys.GENERATE, chunk, present))
         noise = randoms.normal(key_noise, (self.dim, CHUNK), present)
         return self._points(model.points[_picked(key_pick, model, present)].T + model.bandwidth * noise)
 

@@ -158,14 +158,16 @@ class LinearRegression:
     def real(self, key, chunk, present) -> Rows:
         """One chunk of real rows: of the truth, or drawn from the table with replacement."""
         if self.real_rows is None:
-            return self._rows(keys.for_purpose(key, keys.REAL, chunk), self.truth_model(), present)
+            return self._rows(keys.for_purpose(key, keys.REAL, chunk, present), self.truth_model(), present)
         x, residual = self.real_rows
-        pick = jax.random.randint(keys.for_purpose(key, keys.REAL, chunk), (self.chunk_rows,), 0, x.shape[0])
+        pick = jax.random.randint(
+            keys.for_purpose(key, keys.REAL, chunk, present), (self.chunk_rows,), 0, x.shape[0]
+        )
         return Rows(Explicit(), x[pick].T, self.truth, self.noise, residual[pick] / self.noise)
 
     def generate(self, key, model, chunk, present) -> Rows:
         """One chunk of rows of `model`."""
-        return self._rows(keys.for_purpose(key, keys.GENERATE, chunk), model, present)
+        return self._rows(keys.for_purpose(key, keys.GENERATE, chunk, present), model, present)
 
     def _rows(self, key, model, present):
         design, code, noise = self.design.draw(key, present)
