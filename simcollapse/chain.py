@@ -226,7 +226,12 @@ def _run_alike(key, loop, schedule, num_rounds):
 
 def keys_of_round(key: jax.Array, k) -> jax.Array:
     """Key of round k of the chain with key `key`."""
-    return jax.random.fold_in(key, k)
+    return keys.fold_in(key, k, _always(k))
+
+
+def _always(k):
+    """A value that is true in every round, for `keys.stored`, and known only at run time; None for a number."""
+    return k >= 0 if isinstance(k, jax.core.Tracer) else None
 
 
 def start(key: jax.Array, loop: Loop, count: jax.Array) -> tuple[State, Info]:
@@ -279,7 +284,8 @@ def step(key: jax.Array, loop: Loop, state: State, count: jax.Array, k: jax.Arra
 def _refit(key, loop, state, count, k):
     """Model, pool, reason and counts of one round."""
     task, workflow, law = loop.task, loop.workflow, loop.law
-    key_law = keys.for_purpose(key, keys.LAW)
+    always = _always(k)
+    key_law = keys.for_purpose(key, keys.LAW, 0, always)
     if keeps_no_pool(loop):
         model = law.fit_alone(key_law, task, state.model, count)
         return model, (), jnp.int32(ALIVE), every_row_kept(task, count)
@@ -292,9 +298,9 @@ def _refit(key, loop, state, count, k):
     wanted = count * task.rows_per_sample
     if workflow.needs_rows and law is not None:
         number = jnp.where(k == 0, wanted, workflow.number(wanted))  # the first fit sees all real rows
-        seen = law.thin(keys.for_purpose(key, keys.COLLECT), task, pool, number)
+        seen = law.thin(keys.for_purpose(key, keys.COLLECT, 0, always), task, pool, number)
     elif workflow.needs_rows:
-        seen = workflow.choose(keys.for_purpose(key, keys.COLLECT), pool, wanted, k, loop.limit)
+        seen = workflow.choose(keys.for_purpose(key, keys.COLLECT, 0, always), pool, wanted, k, loop.limit)
         seen = seen if task.needs_rows else task.sums(seen.rows, seen.weight)
     else:
         seen = _all_of(task, pool)

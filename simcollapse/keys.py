@@ -44,10 +44,17 @@ def for_purpose(
 ) -> jax.Array:
     """Key of chunk `chunk` of one purpose within a round (or within a verifier's own training).
 
-    With `present` (as in `stored`) the same key, where this is called in a loop over chunks: JAX's hash is a loop of
-    small steps, which can cost more than the numbers that are drawn with the key.
+    `present` as in `fold_in`.
     """
-    number = purpose * CHUNKS + chunk
+    return fold_in(key, purpose * CHUNKS + chunk, present)
+
+
+def fold_in(key: jax.Array, number: jax.Array | int, present: jax.Array | None) -> jax.Array:
+    """As `jax.random.fold_in`, with the same key; `present` as in `stored`.
+
+    JAX's hash is a loop of small steps, which in a small block can cost more than the numbers that are drawn with the
+    key; straight code, whose result is kept, is several times faster.
+    """
     if present is None:
         return jax.random.fold_in(key, number)
     data = jax.random.key_data(key)
@@ -58,7 +65,7 @@ def for_purpose(
 
 
 def words(key: jax.Array, present: jax.Array | None = None) -> jax.Array:
-    """Two random words, (2,), uint32: those of `jax.random.bits`; `present` as in `for_purpose`."""
+    """Two random words, (2,), uint32: those of `jax.random.bits`; `present` as in `fold_in`."""
     if present is None:
         return jax.random.bits(key, (2,), "uint32")
     data = jax.random.key_data(key)

@@ -3,24 +3,26 @@
 import jax
 import jax.numpy as jnp
 
+from simcollapse import keys
+
 ROUNDS = 32  # a pair of places is mixed in each with probability 1/2
 _STEP = 0x9E3779B9  # 2^32 divided by the golden ratio, odd
 _MIXERS = (0x85EBCA6B, 0xC2B2AE35)
 
 
-def permuted(key: jax.Array, count: jax.Array, number: int) -> jax.Array:
+def permuted(key: jax.Array, count: jax.Array, number: int, present: jax.Array | None = None) -> jax.Array:
     """Images of the places 0..number-1 under a random permutation of 0..count-1, (number,), int32.
 
     The images of 0..m-1 are m different places, each set of them as likely as any other. A place from `count` on has
     the image of the last one below. Every round reflects the places about a point and flips a coin for each pair of
     mirror images, which change places or stay; coins and points are hashed from two random words. After r rounds the
-    law of two images differs from the uniform one by about 2^-r.
+    law of two images differs from the uniform one by about 2^-r. `present` as in `keys.stored`.
 
     Source: the swap-or-not shuffle, Hoang, Morris and Rogaway 2012, An enciphering scheme based on a card shuffle;
     hashes: the finalizer of MurmurHash3, Appleby 2011.
     """
     count = jnp.maximum(count, 1).astype(jnp.uint32)
-    start, tosses = jax.random.bits(key, (2,), "uint32")
+    start, tosses = keys.words(key, present)
     rounds = jnp.arange(ROUNDS, dtype=jnp.uint32) * jnp.uint32(_STEP)
     point = _high_product(_mixed(start + rounds), count)
     offset, factor = _mixed(tosses + rounds), _mixed(~tosses + rounds) | 1

@@ -31,8 +31,23 @@ EDGES = [
     ],
 )
 def test_generator_gives_the_published_words(block, key, expected):
-    words = randoms.threefry(*(jnp.uint32(word) for word in (*key, *block)))
+    words = keys.threefry(*(jnp.uint32(word) for word in (*key, *block)))
     assert tuple(int(word) for word in words) == expected
+
+
+@pytest.mark.parametrize("number", [0, 7, keys.GENERATE * keys.CHUNKS + 3, 2**32 - 1])
+def test_straight_code_gives_the_keys_and_words_of_jax(number):
+    """Keys do not depend on whether a caller has a value for `present`."""
+
+    @jax.jit
+    def both(key, number, present):
+        folded = keys.fold_in(key, number, present), keys.fold_in(key, number, None)
+        return [jax.random.key_data(key) for key in folded], [
+            keys.words(folded[1], p) for p in (present, None)
+        ]
+
+    for mine, jaxs in both(keys.root(5), jnp.uint32(number), jnp.asarray(True)):
+        np.testing.assert_array_equal(np.asarray(mine), np.asarray(jaxs))
 
 
 def _words(count=200_000):

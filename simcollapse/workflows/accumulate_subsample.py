@@ -47,7 +47,7 @@ class AccumulateSubsample:
         """The rows that the fit of round k sees, of which `wanted` were generated in it."""
         count = self.number(wanted)
         if self.strategy == "uniform":
-            order = shuffling.permuted(key, pool.count, min(limit, pool.born.shape[0]))
+            order = shuffling.permuted(key, pool.count, min(limit, pool.born.shape[0]), k >= 0)
         else:
             order = self._order(key, pool, k, count, min(limit, pool.born.shape[0]))
         return buffers.picked(pool, order, count)
