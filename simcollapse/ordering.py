@@ -1,8 +1,11 @@
-"""The k-th largest of many numbers, without sorting them: XLA for CPU sorts slowly, about 500 ns a number."""
+"""Order without sorting or searching, which XLA for CPU does slowly: about 500 ns a number sorted, 15 ns searched."""
 
 import jax
 import jax.numpy as jnp
 from jax import lax
+
+GROUP = 16  # steps that are compared at a time: XLA for CPU makes vector instructions of so many
+MOST_COMPARED = 256  # steps, up to which comparing with all of them is faster than searching among them
 
 _WORD = {4: jnp.uint32, 8: jnp.uint64}  # by bytes of a float
 
@@ -24,3 +27,18 @@ def kth_largest(numbers: jax.Array, k: jax.Array) -> jax.Array:
 
     found = lax.fori_loop(0, bits, set_bit, word(0))
     return lax.bitcast_convert_type(jnp.where(found >= sign, found ^ sign, ~found), numbers.dtype)
+
+
+def steps_below(steps: jax.Array, numbers: jax.Array) -> jax.Array:
+    """How many of the rising `steps` (M,) are at or below each of the `numbers` (N,): int32, (N,); none is NaN."""
+    count = steps.shape[0]
+    if count > MOST_COMPARED:
+        return jnp.searchsorted(steps, numbers, side="right").astype(jnp.int32)
+    groups = -(-count // GROUP)
+    padded = jnp.pad(steps, (0, groups * GROUP - count), constant_values=jnp.nan)  # nothing reaches it
+
+    def add(group, below):
+        these = lax.dynamic_slice(padded, (group * GROUP,), (GROUP,))
+        return below + jnp.sum(numbers >= these[:, None], axis=0, dtype=jnp.int32)
+
+    return lax.fori_loop(0, groups, add, jnp.zeros(numbers.shape, jnp.int32))

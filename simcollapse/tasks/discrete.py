@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from simcollapse import chain, keys, randoms
+from simcollapse import chain, keys, ordering, randoms
 from simcollapse.checks import (
     as_float,
     check_fields,
@@ -111,8 +111,7 @@ class Discrete:
         """The outcomes that uniform tosses mean; those of probability zero never come up."""
         below = jnp.cumsum(model.probability)
         last = self.outcomes - 1 - jnp.argmax(model.probability[::-1] > 0)  # a sum may be rounded below 1
-        found = jnp.searchsorted(below, toss * below[-1], side="right")
-        return jnp.minimum(found.astype(jnp.int32), last.astype(jnp.int32))
+        return jnp.minimum(ordering.steps_below(below, toss * below[-1]), last.astype(jnp.int32))
 
     def redraw(self, key, model, data: Outcomes, kept) -> Outcomes:
         """`data` with another outcome wherever `kept` is false."""
