@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from simcollapse import buffers, shuffling
+from simcollapse import buffers, randoms, shuffling
 from simcollapse.checks import as_numbers, check_fields, check_shape, check_whole, option, parameter
 
 STRATEGIES = ("uniform", "age", "stratified", "verifier")
@@ -56,12 +56,13 @@ class AccumulateSubsample:
         """Places (limit,) that begin with those of the `count` rows that are drawn, empty ones last."""
         if self.strategy == "stratified":
             return _by_turn(pool, buffers.tickets(key, pool), count, limit)
-        weight = pool.weight
         if self.strategy == "age":
-            weight = self.decay ** (k - pool.born).astype(weight.dtype)
+            log_weight = jnp.log(self.decay) * (k - pool.born)
+        else:
+            log_weight = jnp.log(pool.weight)
         # the largest of log weight + Gumbel noise first: draws in proportion to the weights, without replacement
-        gumbel = jax.random.gumbel(key, weight.shape, weight.dtype)
-        score = jnp.where(buffers.filled(pool), jnp.log(weight) + gumbel, -jnp.inf)
+        score = log_weight + randoms.gumbel(key, log_weight.shape, k >= 0)
+        score = jnp.where(buffers.filled(pool), score, -jnp.inf)
         return jax.lax.top_k(score, limit)[1]
 
 
