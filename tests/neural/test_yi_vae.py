@@ -149,13 +149,12 @@ def test_a_verified_round_beats_as_many_images_unselected():
 @pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_five_unverified_rounds_end_worse_than_five_verified():
-    """Power: two other seeds gave 0.42 and 0.38 more, and 0.27 and 0.31; with a spread of 0.1, six seeds see that.
+    """In how many samples are taken for their label: 0.25 fewer with a spread of 0.16, so that t is near 4.5.
 
-    (Fréchet distances of round 5 differ by 14 with a spread of 12: some twenty seeds would see that.)
+    (Fréchet distances differ by 10 with a spread of 13: some twenty-five seeds would see that.)
     """
-    data = retrained(rounds=5, chains=6, seed=6).sel(round=5)
-    for name in ("sample_accuracy", "coverage"):
-        assert_positive(data[name].sel(arm=STRONG) - data[name].sel(arm=SAME), name)
+    data = retrained(rounds=5, chains=8, seed=6)["sample_accuracy"].sel(round=5)
+    assert_positive(data.sel(arm=STRONG) - data.sel(arm=SAME), "sample_accuracy")
 
 
 class TestClaims:
