@@ -63,6 +63,33 @@ def binarised(images: ImageSet) -> ImageSet:
     return images._replace(name=name, train=sharp(images.train), test=sharp(images.test), source=source)
 
 
+def check_images(name: str, images: Images, side: int, classes: int) -> None:
+    """Raise unless `images` are at least one grey image of `side` x `side` pixels and 8 bits, each with a label.
+
+    Args:
+        name: leads the messages.
+        images: what is checked.
+        side: pixels.
+        classes: labels must lie in 0..classes - 1; 0: labels are not looked at.
+
+    Raises:
+        ValueError: another size, no image, labels out of range or of another number than the images.
+        TypeError: pixels that are not uint8, labels that are not whole numbers.
+    """
+    pixels, labels = np.asarray(images.images), np.asarray(images.labels)
+    if pixels.ndim != 3 or pixels.shape[1:] != (side, side) or not len(pixels):
+        raise ValueError(f"{name} must be {side} x {side} pixels, one or more, got shape {pixels.shape}")
+    if pixels.dtype != np.uint8:
+        raise TypeError(f"{name} must hold 8 bits a pixel (uint8, 255 is full ink), got {pixels.dtype}")
+    if labels.shape != (len(pixels),):
+        raise ValueError(f"labels of {name} must have shape ({len(pixels)},), got {labels.shape}")
+    if not np.issubdtype(labels.dtype, np.integer):
+        raise TypeError(f"labels of {name} must be whole numbers, got {labels.dtype}")
+    if classes and not np.all((labels >= 0) & (labels < classes)):
+        bad = labels[(labels < 0) | (labels >= classes)][0]
+        raise ValueError(f"labels of {name} must lie in 0..{classes - 1}, got {bad}")
+
+
 def _digits() -> ImageSet:
     bunch: Any = load_digits()
     images = np.rint(bunch["images"] * (255 / 16)).astype(np.uint8)  # 17 levels

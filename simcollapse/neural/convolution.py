@@ -21,6 +21,14 @@ STRIDE = 2
 EDGE = ((0, 0), (1, 1), (1, 1), (0, 0))
 
 
+def check_side(side: int, remedy: str) -> None:
+    """Raise ValueError for square images that two convolutions do not halve; `remedy` says what else to do."""
+    if side < 1 or side % STRIDE**2:
+        raise ValueError(
+            f"side must be a multiple of {STRIDE**2}, which two strides of {STRIDE} need, got {side}; {remedy}"
+        )
+
+
 @jax.custom_vjp
 def patches(x: jax.Array) -> jax.Array:
     """(B, 2H, 2W, C) -> (B, H, W, 16 C): the 4 x 4 pixels around every second one, zero beyond the edge."""
@@ -62,6 +70,9 @@ class Down(_Convolution):
     """(B, H, W, C) -> (B, H/2, W/2, F), H and W even."""
 
     def __call__(self, x: jax.Array) -> jax.Array:
+        height, width = x.shape[1:3]
+        if height % STRIDE or width % STRIDE:
+            raise ValueError(f"x must have an even number of rows and columns, got {height} and {width}")
         kernel = self.kernel[...]
         return product(patches(x), kernel.reshape(-1, kernel.shape[-1])) + self.bias[...]
 

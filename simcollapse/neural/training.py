@@ -184,6 +184,7 @@ class _Fit:
         """
         _check_finite(losses, step)
         looked = self._trainer.mean(self._key_look, params, self._held) if self._out else -float(step)
+        _check_finite(np.array([looked]), step)  # of the last step too, which no later loss would show
         self.waited = 0 if looked < self._least else self.waited + 1
         self._steps, self._loss = step, float(losses.mean())
         if looked < self._least:

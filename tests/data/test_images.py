@@ -56,3 +56,26 @@ def test_a_file_that_is_not_the_published_one_is_refused(tmp_path, monkeypatch):
         ValueError, match=r"train-images-idx3-ubyte.gz is not the published file: SHA-256 must be 440fc"
     ):
         images.load_images("mnist")
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "words"),
+    [
+        (
+            {"images": np.zeros((3, 8, 12), np.uint8)},
+            ValueError,
+            r"made must be 8 x 8 pixels.*got shape \(3, 8, 12\)",
+        ),
+        ({"images": np.zeros((0, 8, 8), np.uint8)}, ValueError, r"one or more, got shape \(0, 8, 8\)"),
+        ({"images": np.zeros((3, 8, 8))}, TypeError, "made must hold 8 bits a pixel .* got float64"),
+        ({"labels": np.arange(2)}, ValueError, r"labels of made must have shape \(3,\), got \(2,\)"),
+        ({"labels": np.zeros(3)}, TypeError, "labels of made must be whole numbers, got float64"),
+        ({"labels": np.array([0, 4, 5])}, ValueError, r"labels of made must lie in 0\.\.4, got 5"),
+        ({"labels": np.array([0, -1, 4])}, ValueError, r"labels of made must lie in 0\.\.4, got -1"),
+    ],
+)
+def test_images_that_do_not_fit_are_refused(change, error, words):
+    good = images.Images(np.zeros((3, 8, 8), np.uint8), np.array([0, 4, 1]))
+    images.check_images("made", good, 8, 5)
+    with pytest.raises(error, match=words):
+        images.check_images("made", good._replace(**change), 8, 5)

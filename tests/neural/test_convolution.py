@@ -5,7 +5,7 @@ import pytest
 from flax import nnx
 
 from simcollapse import keys
-from simcollapse.neural.convolution import Down, Up
+from simcollapse.neural.convolution import Down, Up, check_side
 
 # Sums of up to 16 * 8 products of numbers of size 1, in single precision.
 ROUNDING = 2e-5
@@ -43,3 +43,13 @@ def test_the_comparison_would_see_a_flipped_kernel():
     before = own(x)
     own.kernel[...] = own.kernel[...][::-1]
     assert np.abs(own(x) - before).max() > 100 * ROUNDING
+
+
+def test_sides_that_the_strides_do_not_divide_are_refused():
+    own = Down(1, 2, rngs=nnx.Rngs(params=keys.root(0)))
+    with pytest.raises(ValueError, match="even number of rows and columns, got 6 and 5"):
+        own(jnp.zeros((1, 6, 5, 1)))
+    check_side(8, "")
+    for side in (0, 2, 27):
+        with pytest.raises(ValueError, match=f"side must be a multiple of 4, .* got {side}; pad"):
+            check_side(side, "pad the images")

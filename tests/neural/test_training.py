@@ -70,6 +70,17 @@ def test_a_loss_that_is_not_finite_names_its_step():
     assert caught.value.step in (12, 13)
 
 
+def test_a_held_out_loss_that_is_not_finite_is_told_though_no_training_loss_was():
+    """Adam takes steps of 0.001 here: the last of eleven leads to where there is no loss."""
+    trainer = Trainer(
+        lambda p, key, rows: jnp.where(p["at"] > -0.0105, p["at"], jnp.nan) + 0 * rows["x"],
+        training(11, check_every=11),
+    )
+    with pytest.raises(NotFitted, match=r"loss is nan in step 11") as caught:
+        trainer.fit(keys.root(0), ZERO, ROWS)
+    assert caught.value.step == 11
+
+
 @pytest.mark.parametrize(("number", "batch"), [(10, 4), (3, 8), (128, 128)])
 def test_every_row_comes_once_in_every_pass(number, batch):
     batches = _batches(np.random.default_rng(0), np.arange(number), batch)

@@ -1,3 +1,5 @@
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
@@ -5,7 +7,7 @@ from scipy import stats
 
 import simcollapse as sc
 from simcollapse import keys
-from simcollapse.data.images import Images, load_images
+from simcollapse.data.images import Images, ImageSet, load_images
 from simcollapse.neural import loop, selection
 from simcollapse.neural.training import training
 from simcollapse.neural.vae import models, referee, task, verifier
@@ -146,7 +148,7 @@ def test_a_classifier_is_kept_and_found_again(digits, tmp_path):
     [
         ({"labels": np.full(100, 10)}, r"labels of images must lie in 0\.\.9, got 10"),
         ({"labels": np.full(100, -1)}, r"labels of images must lie in 0\.\.9, got -1"),
-        ({"images": np.zeros((100, 28, 28), np.uint8)}, "images must be 8 x 8 pixels, got"),
+        ({"images": np.zeros((100, 28, 28), np.uint8)}, "images must be 8 x 8 pixels, one or more, got"),
     ],
 )
 def test_images_that_do_not_fit_are_refused(digits, judge, family, change, words):
@@ -155,6 +157,36 @@ def test_images_that_do_not_fit_are_refused(digits, judge, family, change, words
         task.image_task(family, FIT, judge, some, digits.test, MEASURES)
 
 
-def test_measures_on_more_images_than_there_are_are_refused(digits, judge, family):
-    with pytest.raises(ValueError, match=r"measures.held_out must be <= 500, got 501"):
-        task.image_task(family, FIT, judge, digits.train, digits.test, task.Measures(501, 1, 1, 100))
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"held_out": 501}, "measures.held_out must be <= 500, got 501"),
+        ({"bound_draws": 0}, "measures.bound_draws must be a whole number >= 1, got 0"),
+        ({"samples": 5}, "measures.samples must be a whole number >= 6, got 5"),
+    ],
+)
+def test_measures_that_cannot_be_are_refused(digits, judge, family, change, words):
+    measures = dataclasses.replace(MEASURES, **change)
+    with pytest.raises(ValueError, match=words):
+        task.image_task(family, FIT, judge, digits.train, digits.test, measures)
+
+
+def test_classes_that_the_referee_does_not_know_are_refused(digits, judge):
+    family = task.vaes(models.sizes(8, 12, "mlp"))
+    with pytest.raises(ValueError, match=r"classes must be 10, as of the referee, or 0, got 12"):
+        task.image_task(family, FIT, judge, digits.train, digits.test, MEASURES)
+
+
+@pytest.mark.parametrize(
+    ("shape", "label", "words"),
+    [
+        ((9, 6, 6), 0, "side must be a multiple of 4, which two strides of 2 need, got 6"),
+        ((9, 12, 8), 0, r"train images must be 8 x 8 pixels, one or more, got shape \(9, 12, 8\)"),
+        ((9, 8, 8), 10, r"labels of train images must lie in 0\.\.9, got 10"),
+        ((9, 8, 8), -1, r"labels of train images must lie in 0\.\.9, got -1"),
+    ],
+)
+def test_a_classifier_of_images_that_cannot_be_is_refused(shape, label, words):
+    part = Images(np.zeros(shape, np.uint8), np.full(shape[0], label))
+    with pytest.raises(ValueError, match=words):
+        referee.referee(ImageSet("made", part, part, 10, "made"), training(1))

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from simcollapse.checks import check_choice, check_whole
-from simcollapse.neural.convolution import STRIDE, Down, Up
+from simcollapse.neural.convolution import STRIDE, Down, Up, check_side
 
 ARCHITECTURES = ("conv", "mlp")
 
@@ -54,11 +54,8 @@ def sizes(
         channels=(check_whole("channels", channels[0], 1), check_whole("channels", channels[1], 1)),
         hidden=check_whole("hidden", hidden, 1),
     )
-    if architecture == "conv" and side % STRIDE**2:
-        raise ValueError(
-            f"side must be a multiple of {STRIDE**2}, which two strides of {STRIDE} need, got {side}; "
-            "pad or crop the images, or use architecture='mlp'"
-        )
+    if architecture == "conv":
+        check_side(side, "pad or crop the images, or use architecture='mlp'")
     return made
 
 

@@ -14,9 +14,10 @@ import numpy as np
 from flax import nnx
 
 from simcollapse import keys
-from simcollapse.data.images import Images, ImageSet
+from simcollapse.data.images import Images, ImageSet, check_images
 from simcollapse.neural import checkpoints
 from simcollapse.neural.batches import over_rows
+from simcollapse.neural.convolution import check_side
 from simcollapse.neural.training import Trainer, Training
 from simcollapse.neural.vae import metrics
 from simcollapse.neural.vae.judges import Classifier
@@ -85,7 +86,15 @@ class Referee:
 
 
 def referee(images: ImageSet, settings: Training, cache: Path | None = None) -> Referee:
-    """The classifier of an image set, trained, or as it was kept below the folder `cache`."""
+    """The classifier of an image set, trained, or as it was kept below the folder `cache`.
+
+    Raises:
+        ValueError: images that are not square, whose side two strides of 2 do not divide, or labels out of range.
+        TypeError: images that are not 8 bits a pixel.
+    """
+    for part in ("train", "test"):
+        check_images(f"{part} images", getattr(images, part), _side(images), images.classes)
+    check_side(_side(images), "pad or crop the images")
     identity = f"classifier of {images.name}, {settings!r}, jax {jax.__version__}"
     kept = None
     if cache is not None:  # one folder for each identity
@@ -121,7 +130,7 @@ def _graph(images: ImageSet):
 
 
 def _side(images: ImageSet) -> int:
-    return images.train.images.shape[1]
+    return images.train.images.shape[-1]
 
 
 def _shifted(key: jax.Array, x: jax.Array) -> jax.Array:

@@ -12,10 +12,11 @@ from flax import nnx
 
 from simcollapse import keys
 from simcollapse.checks import check_choice, check_whole
-from simcollapse.data.images import Images, ImageSet
+from simcollapse.data.images import Images, ImageSet, check_images
 from simcollapse.neural import pools
 from simcollapse.neural.batches import over_rows
 from simcollapse.neural.training import Trainer, Training
+from simcollapse.neural.vae.metrics import NEIGHBOURS
 from simcollapse.neural.vae.models import Sizes, Vae, importance_bound, terms
 from simcollapse.neural.vae.referee import Referee, rows_of
 
@@ -230,17 +231,19 @@ def image_task(
     """The task of images, checked.
 
     Raises:
-        ValueError: labels out of range, images of another size, or too few held-out images.
+        ValueError: labels out of range, images of another size, another number of classes than the referee's, or too
+            few rows to measure on.
+        TypeError: images that are not 8 bits a pixel.
     """
     side, classes = family.sizes.side, family.sizes.classes
+    if classes not in (0, referee.classes):
+        raise ValueError(f"classes must be {referee.classes}, as of the referee, or 0, got {classes}")
     for name, some in (("images", images), ("held_out", held_out)):
-        if some.images.shape[1:] != (side, side):
-            raise ValueError(f"{name} must be {side} x {side} pixels, got {some.images.shape[1:]}")
-        if classes and not np.all((some.labels >= 0) & (some.labels < classes)):
-            bad = some.labels[(some.labels < 0) | (some.labels >= classes)][0]
-            raise ValueError(f"labels of {name} must lie in 0..{classes - 1}, got {bad}")
+        check_images(name, some, side, classes)
     for name in ("held_out", "bound_rows"):
         check_whole(f"measures.{name}", getattr(measures, name), 1, len(held_out.labels))
+    check_whole("measures.bound_draws", measures.bound_draws, 1)
+    check_whole("measures.samples", measures.samples, NEIGHBOURS + 1)  # each has so many neighbours
     if not 0 <= confidence <= 1:
         raise ValueError(f"confidence must be in [0, 1], got {confidence}")
     return ImageTask(family, training, referee, images, held_out, measures, float(confidence))

@@ -9,6 +9,7 @@ import numpy as np
 from flax import nnx
 
 from simcollapse import keys
+from simcollapse.checks import check_whole
 from simcollapse.neural.batches import over_rows
 from simcollapse.neural.training import Trainer, Training
 from simcollapse.neural.vae.judges import Discriminator
@@ -67,4 +68,6 @@ class DiscriminatorVerifier:
 @functools.lru_cache(maxsize=8)
 def discriminators(side: int, classes: int, settings: Training) -> Discriminators:
     """The discriminators of these sizes, compiled once in a process."""
+    check_whole("side", side, 1)
+    check_whole("classes", classes, 0)
     return Discriminators(side, classes, settings)

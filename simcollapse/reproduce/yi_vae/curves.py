@@ -34,13 +34,14 @@ SETTLED = 0.1  # relative change over the last half of the rounds below which a 
 COLORS = {STRONG: "#009E73", WEAK: "#E69F00", SAME: "#777777", FULL: "#D55E00", MORE: "#0072B2"}
 MARKERS = {STRONG: "o", WEAK: "v", SAME: "s", FULL: "D", MORE: "^"}
 PANELS = (
-    ("fid", "Fréchet distance to real (features\nof a classifier trained here)"),
-    ("elbo", "ELBO of held-out real images, nats"),
-    ("log_likelihood_bound", "importance-weighted bound, nats"),
+    ("fid", "Fréchet distance to real in\nfeatures of a classifier trained\nhere; dotted: of what is kept"),
+    ("elbo", "ELBO of held-out\nreal images, nats"),
+    ("log_likelihood_bound", "importance-weighted\nbound, nats"),
     ("sample_accuracy", "samples taken for their label"),
     ("coverage", "coverage of real images"),
     ("p", "p (solid) and p* (dotted)"),
 )
+DOTTED = {"fid": ("kept_fid", (STRONG, WEAK, MORE)), "p": ("p_star", tuple(WORDS))}  # and for which arms
 
 
 def check(config: Config) -> None:
@@ -184,21 +185,16 @@ def _estimate(samples: xr.DataArray) -> Estimate:
 
 def draw(data: xr.Dataset) -> Figure:
     """Six panels; computes means over chains only."""
-    figure = style.blank(10.5, 6.4)
+    figure = style.blank(10.5, 6.8)
     style.heading(figure, data.attrs["heading"])
     axes = figure.subplots(2, 3)
     for axis, (name, label) in zip(axes.flat, PANELS, strict=True):
         for arm in data["arm"].to_numpy():
             _line(axis, data, name, str(arm), {"linewidth": 1.4})
-            if name == "p":
-                _line(
-                    axis,
-                    data,
-                    "p_star",
-                    str(arm),
-                    {"linewidth": 1.2, "linestyle": (0, (1, 1.5))},
-                    label=False,
-                )
+            other, arms = DOTTED.get(name, ("", ()))
+            if arm in arms and other in data:
+                dotted = {"linewidth": 1.2, "linestyle": (0, (1, 1.5))}
+                _line(axis, data, other, str(arm), dotted, label=False)
         axis.set(xlabel="round k", ylabel=label)
         axis.xaxis.get_major_locator().set_params(integer=True)
     for axis, name in ((axes[0, 0], "reference_fid"), (axes[0, 1], "reference_elbo")):

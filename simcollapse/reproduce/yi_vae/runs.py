@@ -1,10 +1,11 @@
 """The runs under both pictures: every arm of every chain, resumed where an earlier run stopped."""
 
+import contextlib
 import dataclasses
 import functools
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import jax
@@ -13,13 +14,14 @@ import numpy as np
 import xarray as xr
 
 from simcollapse import keys, results, schedules, workflows
+from simcollapse.checks import check_choice, check_whole
 from simcollapse.data.finding import cache_folder
 from simcollapse.data.images import binarised, load_images
 from simcollapse.neural import checkpoints, loop, selection, training
 from simcollapse.neural.progress import Progress
 from simcollapse.neural.settings import neural_settings
 from simcollapse.neural.vae import models, referee, task, verifier
-from simcollapse.reproduce.yi_vae.settings import ArmSettings, Config, Fit
+from simcollapse.reproduce.yi_vae.settings import WORKFLOWS, ArmSettings, Config, Fit
 
 # Keys of one chain: the deal of the real images, the opponents, and the verifiers' training.
 DEAL, OPPONENT, JUDGE = range(3)
@@ -42,11 +44,13 @@ class _Run:
     def __init__(self, config: Config):
         self._config = config
         images = load_images(config.data)
+        _check(config, len(images.train.labels), images.classes)
         self._images = binarised(images) if config.binarised else images
         told = f"{self._images.source}; at most {config.budget:,} optimiser steps in {config.fits} fits and "
         print(f"{told}{config.verifiers} discriminators", file=sys.stderr, flush=True)
         side = self._images.train.images.shape[1]
-        self._referee = referee.referee(self._images, _training(config.classifier), cache_folder())
+        with _named("classifier"):
+            self._referee = referee.referee(self._images, _training(config.classifier), cache_folder())
         sizes = models.sizes(side, self._images.classes, config.architecture)
         self._family = task.vaes(sizes, config.output)
         self._progress = Progress(config.fits)
@@ -136,8 +140,7 @@ class _Run:
         return chains
 
     def _retrained(self, group: Sequence[int], chains: list[loop.Chain], arm: ArmSettings):
-        rounds = arm.rounds or self._config.rounds
-        schedule = schedules.resolve(schedules.linear_growth(arm.generated, arm.increment), rounds)
+        schedule = _schedule(arm, self._config)
         fitted = 0
 
         def watch(i, k, record):
@@ -146,8 +149,9 @@ class _Run:
                 fitted += 1
                 self._progress.round(f"chain {group[i]}, {arm.name}, round {k}", record)
 
-        found = loop.run_chains(chains, schedule.tolist(), identity=self._identity, watch=watch)
-        self._progress.spared(rounds * len(chains) - fitted)
+        with _named(f"chain {', '.join(map(str, group))}, {arm.name}"):
+            found = loop.run_chains(chains, schedule.tolist(), identity=self._identity, watch=watch)
+        self._progress.spared(len(schedule) * len(chains) - fitted)
         return found
 
     def _start(self, key, mine, c, n_real):
@@ -157,7 +161,8 @@ class _Run:
         if saved is not None:
             self._progress.spared(1)
             return loop.state_of(saved), saved.records[0]
-        state, record = loop.start(key, mine)
+        with _named(f"chain {c}, {n_real} real images"):
+            state, record = loop.start(key, mine)
         loop.save_start(folder, state, record, self._identity)
         self._progress.round(f"chain {c}, {n_real} real images", record)
         return state, record
@@ -167,10 +172,6 @@ class _Run:
         if not arm.verifier_rows:
             return None
         config, images = self._config, self._images
-        if arm.verifier_rows > len(spare):
-            raise ValueError(
-                f"verifier_rows must be <= {len(spare)}, the real images left, got {arm.verifier_rows}"
-            )
         classes = images.classes if arm.conditional else 0
         family = verifier.discriminators(
             images.train.images.shape[1], classes, _training(config.discriminator)
@@ -186,11 +187,13 @@ class _Run:
         opponent = initial
         if arm.opponent_rows:  # a model of other real images, for the discriminator to learn from
             others = referee.rows_of(task.pick(images.train, spare[-arm.opponent_rows :]))
-            opponent, report = mine.fit(keys.for_purpose(key, OPPONENT), others, None)
+            with _named(f"chain {c}, opponent of {arm.name}"):
+                opponent, report = mine.fit(keys.for_purpose(key, OPPONENT), others, None)
             self._progress.round(f"chain {c}, opponent of {arm.name}", {"fit_loss": report["loss"]})
         real = referee.rows_of(task.pick(images.train, spare[: arm.verifier_rows]))
         made = mine.family.generate(key_made, opponent, real["label"])
-        params, report = family.train(key_train, real, made)
+        with _named(f"chain {c}, discriminator of {arm.name}"):
+            params, report = family.train(key_train, real, made)
         if folder is not None:
             checkpoints.save(folder, 0, params, [dict(report)], self._identity)
         return verifier.DiscriminatorVerifier(family, params)
@@ -205,7 +208,8 @@ class _Run:
         settings = _training(self._config.reference)
         mine = dataclasses.replace(self._task(self._images.train), training=settings)
         key = jax.random.fold_in(keys.root(self._config.seed), 2**31 - 1)
-        state, record = loop.start(key, mine)
+        with _named("all real images"):
+            state, record = loop.start(key, mine)
         if folder is not None:
             checkpoints.save(folder, 0, {"model": state.model}, [record], self._identity)
         self._progress.round(f"all {len(self._images.train.labels):,} real images", record)
@@ -218,6 +222,33 @@ class _Run:
 
     def _where(self, c: int, name: str) -> Path | None:
         return None if self._folder is None else self._folder / f"chain-{c}" / name
+
+
+@contextlib.contextmanager
+def _named(words: str) -> Iterator[None]:
+    """Says whose training failed, if it does."""
+    try:
+        yield
+    except FloatingPointError as error:
+        raise FloatingPointError(f"{words}: {error}") from error
+
+
+def _check(config: Config, number: int, classes: int) -> None:
+    """Raise before anything is trained for arms that cannot run on `number` real images of `classes` classes."""
+    most = max(check_whole(f"n_real of {arm.name}", arm.n_real, 1, number) for arm in config.arms)
+    spare = number - most  # for the verifiers, which no generator sees
+    for arm in config.arms:
+        check_whole(f"verifier_rows of {arm.name}", arm.verifier_rows, 0, spare)
+        check_whole(f"opponent_rows of {arm.name}", arm.opponent_rows, 0, spare - arm.verifier_rows)
+        check_choice(f"workflow of {arm.name}", arm.workflow, WORKFLOWS)
+        for count in _schedule(arm, config):
+            _selection(arm).check(np.bincount(np.arange(count) % classes, minlength=classes))
+
+
+def _schedule(arm: ArmSettings, config: Config) -> np.ndarray:
+    """Images generated in rounds 1..K."""
+    growth = schedules.linear_growth(arm.generated, arm.increment)
+    return schedules.resolve(growth, arm.rounds or config.rounds)
 
 
 def _selection(arm: ArmSettings) -> selection.Selection:

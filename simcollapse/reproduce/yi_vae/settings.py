@@ -5,6 +5,7 @@ import dataclasses
 from simcollapse.checks import check_choice
 
 DATA = ("digits", "mnist")
+WORKFLOWS = ("replace", "accumulate", "accumulate_subsample")  # of an arm
 STRONG, WEAK, SAME, FULL, MORE = "strong", "weak", "same", "full", "more"
 WORDS = {
     STRONG: "strong verifier",
@@ -42,7 +43,7 @@ class ArmSettings:
     opponent_rows: int = (
         0  # its negatives: images of a model fitted to so many real ones; 0: the chain's round 0
     )
-    workflow: str = "replace"
+    workflow: str = "replace"  # one of WORKFLOWS
     rounds: int | None = None  # None: those of the run
 
 
@@ -170,7 +171,6 @@ PRESETS: dict[str, dict[str, Config]] = {
         "quick": dataclasses.replace(
             _MNIST,
             rounds=3,
-            chains=2,
             arms=_arms(n_real=500, more=2_000, generated=30_000, increment=2_000, strong=5_000, weak=200),
             fit=Fit(max_steps=300),
             reference=Fit(max_steps=1_000),
