@@ -79,8 +79,8 @@ def _config(path: Path, facts: dict[str, Any], raw: dict[str, Any], precision: s
     head = facts.get(f"{family}.attention.key_length", width // heads)
     kind = facts.get(f"{family}.rope.scaling.type", "none")
     check_choice(f"{family}.rope.scaling.type of {path}", kind, ("none", "linear"))
-    scaling = ("linear", fact("rope.scaling.factor")) if kind == "linear" else ()
-    rope = Rope(facts.get(f"{family}.rope.freq_base", 10_000.0), *scaling)
+    base = facts.get(f"{family}.rope.freq_base", 10_000.0)
+    rope = Rope(base) if kind == "none" else Rope(base, "linear", fact("rope.scaling.factor"))
     if FACTORS in raw:
         rope = _llama3(path, rope.base, head, np.asarray(raw[FACTORS].data, float))
     if "token_embd.weight" not in raw:
