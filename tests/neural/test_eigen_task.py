@@ -189,6 +189,8 @@ def test_a_share_of_single_answers():
 def test_bad_input():
     with pytest.raises(ValueError, match=r"decoding.width must be <= 22, the vocabulary.* got 23"):
         made("beam", 23)
+    with pytest.raises(ValueError, match=r"width must be <= 22, the vocabulary.* got 23"):
+        FAMILY.decode(keys.root(0), None, PROBLEM.draw(keys.root(1), 2), task.decoding("beam", 23))
     with pytest.raises(ValueError, match=r"width must be <= 10, the vocabulary"):
         task.decoding("beam", 11, vocabulary=10)
     with pytest.raises(ValueError, match="width must be 1 for greedy"):

@@ -12,7 +12,14 @@ import sentencepiece
 import tokenizers
 from safetensors.numpy import load_file, save_file
 
-from simcollapse.neural.language import checkpoints, gguf_files, gguf_tokenizers, names, safetensor_files
+from simcollapse.neural.language import (
+    checkpoints,
+    gguf_files,
+    gguf_tokenizers,
+    names,
+    safetensor_files,
+    tokens,
+)
 from simcollapse.neural.transformer import rotary
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -100,9 +107,10 @@ def test_files_that_are_missing_or_broken(folder, tmp_path):
     (folder / "model.safetensors").unlink()
     with pytest.raises(FileNotFoundError, match=r"no model\.safetensors and no .*pytorch_model\.bin must be"):
         checkpoints.load(folder)
-    (folder / "config.json").write_text("{")
-    with pytest.raises(ValueError, match="must be JSON"):
-        checkpoints.load(folder)
+    for words, told in (("{", "must be JSON"), ("[1]", "must be a JSON object, got list")):
+        (folder / "config.json").write_text(words)
+        with pytest.raises(ValueError, match=told):
+            checkpoints.load(folder)
 
 
 def test_a_hub_name_without_a_network_says_what_to_copy(monkeypatch, tmp_path):
@@ -111,11 +119,27 @@ def test_a_hub_name_without_a_network_says_what_to_copy(monkeypatch, tmp_path):
 
     monkeypatch.setattr("huggingface_hub.snapshot_download", unreachable)
     with pytest.raises(
-        OSError, match=r"ConnectionError.*copy config\.json.* of owner/model .* into a folder"
+        OSError, match=r"ConnectionError: no route.*copy config\.json.* of owner/model .* into a folder"
     ):
         checkpoints.load("owner/model")
     monkeypatch.setattr("huggingface_hub.snapshot_download", lambda name, allow_patterns: GOLDEN / "llama")
     assert checkpoints.load("owner/model").config.family == "llama"
+
+
+def test_a_hub_name_is_read_from_the_hubs_own_cache(monkeypatch, tmp_path):
+    """As its client keeps it, without a network."""
+    commit = "0" * 40
+    kept = tmp_path / "models--owner--model"
+    shutil.copytree(GOLDEN / "llama", kept / "snapshots" / commit)
+    (kept / "refs").mkdir()
+    (kept / "refs" / "main").write_text(commit)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    assert checkpoints.load("owner/model").config.family == "llama"
+    with pytest.raises(
+        OSError, match=r"no folder at owner/other, and the hub did not give it \(\w+: .*\)\. Without"
+    ):
+        checkpoints.load("owner/other")
 
 
 def test_a_part_that_is_missing_is_named(tmp_path):
@@ -133,7 +157,7 @@ def interleaved(value, heads):
     return value.reshape(heads, 2, value.shape[0] // heads // 2, -1).swapaxes(1, 2).reshape(value.shape)
 
 
-def write_gguf(path, name, *, extra=(), lacks=()):
+def write_gguf(path, name, *, extra=(), lacks=(), scaling=None):
     made, family = checkpoints.load(GOLDEN / name).config, "gemma2" if name == "gemma2" else "llama"
     known = {v: k for k, v in (gguf_files._LAYER | gguf_files._NORMS[family]).items()}
     whole = {v: k for k, v in gguf_files._WHOLE.items()}
@@ -147,6 +171,9 @@ def write_gguf(path, name, *, extra=(), lacks=()):
     writer.add_key_length(made.head)
     writer.add_rope_freq_base(made.rope.base)
     writer.add_layer_norm_rms_eps(made.epsilon)
+    if scaling is not None:
+        writer.add_rope_scaling_type(scaling)
+        writer.add_rope_scaling_factor(4.0)
     writer.add_bos_token_id(1)
     writer.add_eos_token_id(2)
     if family == "gemma2":
@@ -205,6 +232,15 @@ def test_the_scaling_of_llama_3_is_found_in_its_factors(tmp_path):
         gguf_files._llama3(tmp_path, 10_000.0, 64, factors * 2)
 
 
+def test_other_scalings_of_a_gguf_file_are_read_or_refused(tmp_path):
+    linear = write_gguf(tmp_path / "linear.gguf", "llama", scaling=gguf.RopeScalingType.LINEAR)
+    assert checkpoints.load(linear).config.rope == rotary.Rope(10_000.0, "linear", 4.0)
+    with pytest.raises(
+        ValueError, match=r"llama\.rope\.scaling\.type of .* must be one of \['none', 'linear'\], got 'yarn'"
+    ):
+        checkpoints.load(write_gguf(tmp_path / "yarn.gguf", "llama", scaling=gguf.RopeScalingType.YARN))
+
+
 def test_gguf_files_that_do_not_fit(tmp_path):
     strange = [("blk.0.attn_q.bias", np.zeros(16, np.float32))]
     with pytest.raises(ValueError, match=r"'blk\.0\.attn_q\.bias' .* none of a llama model's"):
@@ -238,6 +274,27 @@ def test_byte_pairs_of_a_gguf_file():
         gguf_tokenizers.tokens_of({k: v for k, v in facts.items() if not k.endswith("merges")})
     with pytest.raises(TypeError, match="must be a list of texts"):
         made.encode("ab")
+
+
+def test_what_a_gguf_file_puts_before_a_text(tmp_path):
+    """As its metadata say, else Llama's pieces and the split of Llama 3; it stays so in a tokenizer.json."""
+    facts = {
+        "tokenizer.ggml.model": "gpt2",
+        "tokenizer.ggml.pre": "llama-bpe",
+        "tokenizer.ggml.tokens": ["a", "b", "c", "ab", "abc", "<|begin|>"],
+        "tokenizer.ggml.token_type": [1, 1, 1, 1, 1, 3],
+        "tokenizer.ggml.merges": ["a b"],
+        "tokenizer.ggml.bos_token_id": 5,
+    }
+    made = gguf_tokenizers.tokens_of(facts)
+    assert made.first() == [5] and made.encode(["abc", "abca"]) == [
+        [4],
+        [3, 2, 0],
+    ]  # a word that is a token is whole
+    made.save(tmp_path / "tokenizer.json")
+    assert tokens.from_file(tmp_path / "tokenizer.json").first() == [5]
+    for change in ({"tokenizer.ggml.add_bos_token": False}, {"tokenizer.ggml.pre": "smollm"}):
+        assert gguf_tokenizers.tokens_of(facts | change).first() == []
 
 
 @pytest.mark.parametrize("prefix", [True, False], ids=["as in Llama 2", "as in Gemma"])

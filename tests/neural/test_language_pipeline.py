@@ -12,6 +12,7 @@ from simcollapse.neural.language import checkpoints as published
 from simcollapse.neural.language import made, models, pipeline, tokens
 from simcollapse.neural.language.checkpoints import Checkpoint
 from simcollapse.neural.language.pipeline import materials, running, settings
+from simcollapse.neural.settings import neural_settings
 
 CONFIG = """
 model = "embedded"
@@ -64,6 +65,7 @@ def test_a_failing_program_loses_nothing_and_the_same_command_goes_on(files, cap
     assert main(arguments) == 3
     told = capsys.readouterr().err
     assert "error: verifier program" in told and "exit code 7" in told and "no such model" in told
+    assert f"is kept in {out}: the same command goes on from there" in told
     answers = (out / "answers" / "round-1-answers.npz").read_bytes()
     assert [line["round"] for line in lines(out / "metrics.jsonl")] == [0]
 
@@ -99,6 +101,40 @@ def test_a_failing_program_loses_nothing_and_the_same_command_goes_on(files, cap
     capsys.readouterr()
     assert main(arguments) == 3
     assert "holds a run with other settings (verifier)" in capsys.readouterr().err
+
+
+def test_a_fit_that_a_program_does_not_judge_is_not_lost(files, monkeypatch, tmp_path):
+    """What is correct is asked when a round is measured, after its fit."""
+    config, _, out = files
+    judge, asked = tmp_path / "judge.py", tmp_path / "asked"
+    text = config.read_text().replace("rounds = 2", "rounds = 1")
+    start = text.index("[verifier]")
+    text = (
+        text[:start]
+        + f'[correct]\ncommand = [{sys.executable!r}, "-S", {str(judge)!r}]\n'
+        + text[text.index("[fit]") :]
+    )
+    config.write_text(text)
+    with neural_settings():
+        materials.materials(pipeline.read(config))  # the base model, which is fitted once
+    fits = []
+    fit = running.Tuner.fit
+    monkeypatch.setattr(running.Tuner, "fit", lambda *given, **more: fits.append(0) or fit(*given, **more))
+    once = (
+        COUNTED.format(path=str(asked))
+        + f"if len(open({str(asked)!r}).readlines()) == 3: print('no')\nelse:\n "
+    )
+    for answers, so_far in (("raise SystemExit(1)", 1), (once + GOOD.splitlines()[1] + "\n", 2)):
+        judge.write_text("import sys, json\n" + answers)
+        with pytest.raises(pipeline.ProgramFailed, match="correct program"):
+            pipeline.run(pipeline.read(config), out)
+        assert len(fits) == so_far and (out / "answers" / "fit").is_dir()
+    asked.unlink()
+    judge.write_text(GOOD)
+    records = pipeline.run(pipeline.read(config), out)
+    assert len(fits) == 2 and not (out / "answers" / "fit").exists()
+    whole = pipeline.run(pipeline.read(config), tmp_path / "whole")
+    assert [one["loss"] for one in records] == [one["loss"] for one in whole]
 
 
 @pytest.mark.slow
@@ -186,12 +222,63 @@ class TestOwnCheckpoint:
                 "generate.most must be less than the model's context of 24",
             ),
             ({"prompt": "{nothing}"}, "must have the column 'nothing'"),
+            ({"width": 25}, "width must be at most the model's context of 24 tokens, got 25"),
+            ({"width": 6}, "width must be more than generate.most, 6, got 6"),
+            ({"held_out": 32}, "held_out must be less than the 32 texts of pairs.jsonl, got 32"),
+            (
+                {"n_real": 27},
+                "n_real must be at most 26, the texts of pairs.jsonl that are not held out, got 27",
+            ),
             ({"data": str(tmp_path / "none.jsonl")}, "none.jsonl"),
-            ({"fit": {"epoch": 1}}, "fit has an unknown key 'epoch'"),
         )
         for change, words in cases:
             with pytest.raises((ValueError, FileNotFoundError), match=words):
                 pipeline.run(dataclasses.replace(given, **change), tmp_path / "out2")
+
+    def test_prompts_of_their_own_file_bring_references_where_they_have_them(self, given, tmp_path):
+        import dataclasses
+
+        def asked(rows, rule="oracle", by="command"):
+            (tmp_path / "asked.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+            return materials.materials(
+                dataclasses.replace(
+                    given,
+                    prompts=str(tmp_path / "asked.jsonl"),
+                    verifier=settings.Verifier(rule=rule, share=0.5),
+                    correct=settings.Correct(by=by, command=("x",)),
+                )
+            ).references
+
+        assert asked([{"q": "w1", "a": "w2"}]) == [" w2"] == asked([{"q": "w1", "a": "w2"}], "random")
+        assert asked([{"q": "w1"}], "random") == [""]
+        for rule, by in (("oracle", "command"), ("random", "rouge1")):
+            with pytest.raises(ValueError, match=r"row 1 of asked\.jsonl must have the column 'a'"):
+                asked([{"q": "w1"}], rule, by)
+            with pytest.raises(ValueError, match=r"asked\.jsonl must have references, which ROUGE-1 needs"):
+                asked([{"q": "w1", "a": ""}] * 2, rule, by)
+
+    def test_a_published_set_in_its_own_template_or_in_another(self, given, tmp_path, monkeypatch):
+        import dataclasses
+
+        (tmp_path / "xsum").mkdir()
+        rows = [{"document": f"w{i}", "summary": f"w{i + 1}"} for i in range(20)]
+        (tmp_path / "xsum" / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+        monkeypatch.setenv("SIMCOLLAPSE_DATA", str(tmp_path))
+        own = dataclasses.replace(given, data="xsum", prompt="Q: {document} A:", completion=" {summary}")
+        plain = dataclasses.replace(own, prompt="{prompt}", completion="{completion}")
+        told = [m.reader.decode(m.prompts)[0] for m in map(materials.materials, (own, plain))]
+        assert (
+            told[0].startswith("Q : w") and "Q" not in told[1]
+        )  # words that the tokenizer has not are left out
+
+
+def test_a_run_that_keeps_nothing_says_so(files):
+    config, program, out = files
+    program.write_text(GOOD)
+    config.write_text(config.read_text().replace("share = 0.5", "threshold = 1000"))
+    told = []
+    records = pipeline.run(pipeline.read(config), out, told.append)
+    assert not records[1]["alive"] and "nothing was kept: the model stays as it was" in told[-2]
 
 
 @pytest.mark.parametrize(
@@ -208,6 +295,22 @@ class TestOwnCheckpoint:
         ({"verifier": {"rule": "orcale", "share": 0.1}}, "oracle"),
         ({"verifier": {"rule": "oracle", "share": 1.5}}, "verifier.share"),
         ({"correct": {"by": "command"}}, "needs a command"),
+        ({"continuing": "yes"}, "continuing must be true or false, got 'yes'"),
+        ({"generate": {"most": "x"}}, "generate.most must be a whole number, got 'x'"),
+        ({"generate": {"top_p": 0}}, r"generate.top_p must be in \(0, 1\]"),
+        ({"verifier": {"rule": "random", "threshold": "x"}}, "verifier.threshold must be a number"),
+        (
+            {"verifier": {"rule": "pattern", "share": 0.1, "pattern": "("}},
+            "verifier.pattern must be a regular",
+        ),
+        (
+            {"verifier": {"rule": "length", "share": 0.1, "least_words": 3, "most_words": 2}},
+            "verifier.most_words",
+        ),
+        ({"correct": {"least": 2.0}}, r"correct.least must be in \[0, 1\], got 2.0"),
+        ({"fit": {"epoch": 1}}, "fit has an unknown key 'epoch'.*'epochs'"),
+        ({"fit": {"batch": 0}}, "tuning.batch must be a whole number >= 1"),
+        ({"prompts": "x.jsonl"}, "prompts must not be given with model = 'embedded'"),
         ({"data": "x.jsonl"}, "not with model = 'embedded'"),
         ({"model": "mine"}, "data must be given with a checkpoint"),
         ({"workflow": "replce"}, "replace"),

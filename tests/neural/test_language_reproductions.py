@@ -375,6 +375,16 @@ def test_a_checkpoint_on_own_texts(whole, tmp_path, capsys):
     xr.testing.assert_identical(runs.runs(asked), data)
 
 
+def test_a_checkpoint_with_a_short_context_is_refused(tmp_path):
+    small = config.config(vocabulary=48, width=16, layers=1, heads=2, hidden=16, context=24)
+    maker = tokenizers.Tokenizer(tokenizers.models.WordLevel({"w": 0}, "w"))
+    params = jax.tree.map(np.asarray, models.init(small, jax.random.key(0)))
+    published.save(tmp_path / "mine", Checkpoint(small, params, Tokens(maker)))
+    asked = dataclasses.replace(TINY, data="xsum", checkpoint=str(tmp_path / "mine"), tokens=25)
+    with pytest.raises(ValueError, match=r"mine must have a context of at least 25 tokens, .* it has 24"):
+        sources.source(asked)
+
+
 @pytest.mark.slow
 def test_pretraining_runs_from_fresh_parameters():
     data = runs.runs(

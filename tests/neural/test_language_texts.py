@@ -93,7 +93,8 @@ def test_the_published_files_are_read(name):
 def test_a_missing_set_says_how_to_provide_it(folder, monkeypatch):
     monkeypatch.setitem(sys.modules, "datasets", None)
     with pytest.raises(
-        FileNotFoundError, match=r"xsum/test.jsonl.*Install the package `datasets`.*with document, summary"
+        FileNotFoundError,
+        match=r"xsum/test.jsonl.*`datasets`: pip install 'simcollapse\[hub\]'.*with document, summary",
     ):
         texts.load("xsum", "test")
     with pytest.raises(ValueError, match=r"split must be one of \['train'\], got 'test'"):
@@ -117,6 +118,13 @@ def test_a_missing_set_is_fetched_where_that_is_possible(folder, monkeypatch):
     assert asked == [("EdinburghNLP/xsum", "validation", "refs/convert/parquet")]
     with pytest.raises(OSError, match=r"the hub did not give it \(ConnectionError.*by hand"):
         texts.load("xsum", "test")
+
+
+def test_a_set_in_a_template_of_ones_own(folder):
+    write(folder / "xsum" / "train.jsonl", [{"document": "Dry.", "summary": "Sun."}])
+    got = texts.load("xsum", "train", template=texts.template("{document} TL;DR:", " {summary}"))
+    assert got.pairs == [Pair("Dry. TL;DR:", " Sun.")] and got.tail == " TL;DR:"
+    assert texts.columns("xsum/train.jsonl") == {"document", "summary"}
 
 
 def test_own_files_and_their_columns(folder):
@@ -215,6 +223,22 @@ def test_prompts_are_cut_before_the_words_of_their_template(tokens):
     assert tokens.decode([prompt[1:] for prompt in cut.prompts]) == ["ab|>", "a|>"]
     free = encoding.encode_prompts(some._replace(tail=""), tokens, 5, start=START, too_long="truncate")
     assert free.prompts[0][0] == START and tokens.decode([free.prompts[0][1:]]) == ["ef|>"]
+
+
+def test_a_text_begins_with_a_mark_where_the_tokenizer_puts_it(tokens):
+    """Or where a prompt has nothing else."""
+    prompted, bare = (Texts([Pair(prompt, "a")], "", "") for prompt in ("b", ""))
+    assert encoding.start_of(prompted, tokens, 7) is None and encoding.start_of(bare, tokens, 7) == 7
+    marked = tokenizers.Tokenizer(tokenizers.models.WordLevel({"<s>": 7, "b": 0}))
+    marked.add_special_tokens(["<s>"])
+    marked.post_processor = tokenizers.processors.TemplateProcessing(
+        ["<s>", "$A"], special_tokens=[("<s>", 7)]
+    )
+    assert (
+        encoding.start_of(prompted, Tokens(marked), 7) == 7
+        and encoding.start_of(prompted, Tokens(marked), None) is None
+    )
+    assert Tokens(marked).encode(["b"]) == [[0]]
 
 
 def test_held_out_pairs_are_apart():

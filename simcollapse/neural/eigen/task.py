@@ -172,7 +172,12 @@ class Translators:
     def decode(
         self, key: jax.Array, params: Tree, source: np.ndarray, how: Decoding
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Answers (N, W, T), int16, and their log-probabilities (N, W), nats; of a beam the most probable first."""
+        """Answers (N, W, T), int16, and their log-probabilities (N, W), nats; of a beam the most probable first.
+
+        Raises:
+            ValueError: a beam wider than the vocabulary.
+        """
+        decoding(how.kind, how.width, vocabulary=self.sizes.vocabulary)
         found = over_rows(
             lambda batch, c: self._decode(
                 params,

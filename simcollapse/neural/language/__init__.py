@@ -7,7 +7,7 @@ completions, `encoding` makes rows of tokens of them and `training` fits a model
 
 from importlib.util import find_spec
 
-_MISSING = [name for name in ("safetensors", "tokenizers", "gguf") if find_spec(name) is None]
+_MISSING = [name for name in ("safetensors", "tokenizers", "gguf", "rouge_score") if find_spec(name) is None]
 if _MISSING:
     raise ImportError(
         f"simcollapse.neural.language needs {', '.join(_MISSING)}: install the extra `neural`, as in "

@@ -73,6 +73,10 @@ def _fetched(name: str) -> Path:
         return Path(snapshot_download(name, allow_patterns=FILES))
     except Exception as error:  # the hub's client raises many kinds
         raise OSError(
-            f"no folder at {name}, and the hub did not give it ({type(error).__name__}). Without a network: copy "
-            f"{', '.join(FILES)} of {name} from a connected machine into a folder, and give that folder"
+            f"no folder at {name}, and the hub did not give it ({type(error).__name__}: {_first_line(error)}). Without "
+            f"a network: copy {', '.join(FILES)} of {name} from a connected machine into a folder, and give that folder"
         ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), "no more is said")

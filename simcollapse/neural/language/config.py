@@ -240,12 +240,11 @@ def _rope(json: Mapping[str, Any]) -> Rope:
     check_choice("config.json: rope_type", kind, rotary.KINDS)
     if kind == "default":
         return Rope(base)
-    if kind == "linear":
-        return Rope(base, kind, given["factor"])
     names = ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings")
+    names = names[:1] if kind == "linear" else names
     missing = [name for name in names if name not in given]
     if missing:
-        raise ValueError(f"config.json: the llama3 scaling of RoPE must have {', '.join(missing)}")
+        raise ValueError(f"config.json: the {kind} scaling of RoPE must have {', '.join(missing)}")
     return Rope(base, kind, *(given[name] for name in names))
 
 

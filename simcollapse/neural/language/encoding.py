@@ -8,6 +8,7 @@ import numpy as np
 from simcollapse.checks import check_choice, check_whole
 from simcollapse.neural.language import padding
 from simcollapse.neural.language.texts import Texts
+from simcollapse.neural.language.tokens import Tokens
 
 Tree = Any
 EMPTY = ("error", "drop")
@@ -26,6 +27,15 @@ class Encoded(NamedTuple):
     places: np.ndarray  # of the rows among the pairs given
     too_long: int  # pairs dropped or cut for their length
     empty: int  # pairs dropped for an empty completion
+
+
+def start_of(texts: Texts, tokens: Tokens, start: int | None) -> int | None:
+    """The token that goes before each prompt, None: nothing.
+
+    It is `start`, the model's, where the tokenizer itself puts it before texts (Llama 2 and 3, Gemma; not SmolLM), for
+    such models know no text without it, or where a prompt is empty.
+    """
+    return start if start in tokens.first() or not all(pair.prompt for pair in texts.pairs) else None
 
 
 def encode(

@@ -40,7 +40,7 @@ def read_gguf(path: Path, precision: str = "float32") -> tuple[Config, dict[str,
 
     Raises:
         ValueError: not a GGUF file, a family that is not supported, missing metadata, an unknown tensor or a scaling of
-            RoPE that is not that of Llama 3.
+            RoPE that is neither linear nor that of Llama 3.
     """
     try:
         reader = gguf.GGUFReader(path)
@@ -77,7 +77,10 @@ def _config(path: Path, facts: dict[str, Any], raw: dict[str, Any], precision: s
         fact(name) for name in ("block_count", "attention.head_count", "embedding_length")
     )
     head = facts.get(f"{family}.attention.key_length", width // heads)
-    rope = Rope(facts.get(f"{family}.rope.freq_base", 10_000.0))
+    kind = facts.get(f"{family}.rope.scaling.type", "none")
+    check_choice(f"{family}.rope.scaling.type of {path}", kind, ("none", "linear"))
+    base = facts.get(f"{family}.rope.freq_base", 10_000.0)
+    rope = Rope(base) if kind == "none" else Rope(base, "linear", fact("rope.scaling.factor"))
     if FACTORS in raw:
         rope = _llama3(path, rope.base, head, np.asarray(raw[FACTORS].data, float))
     if "token_embd.weight" not in raw:

@@ -8,11 +8,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import tokenizers
-from tokenizers import decoders, models, normalizers, pre_tokenizers
+from tokenizers import decoders, models, normalizers, pre_tokenizers, processors
 
 from simcollapse.neural.language.tokens import Tokens
 
-LLAMA3 = (
+LLAMA3 = "llama-bpe"  # the split of Llama 3, which also puts a mark before texts
+LLAMA3_SPLIT = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+"
     r"|\s+(?!\S)|\s+"
 )
@@ -44,6 +45,10 @@ def tokens_of(facts: Mapping[str, Any]) -> Tokens:
     # SentencePiece looks for them once spaces are replaced; not with a prefix, which they would be given too
     replaced = kind == "llama" and not _prefixed(facts)
     made.add_tokens([tokenizers.AddedToken(w, normalized=replaced) for w in whole])
+    start = facts.get("tokenizer.ggml.bos_token_id")
+    if start is not None and facts.get("tokenizer.ggml.add_bos_token", kind == "llama" or split == LLAMA3):
+        word = words[start]
+        made.post_processor = processors.TemplateProcessing([word, "$A"], special_tokens=[(word, start)])
     return Tokens(made)
 
 
@@ -64,7 +69,9 @@ def _fact(facts, name):
 def _byte_pairs(facts, split: str) -> tokenizers.Tokenizer:
     words, _ = _words(facts)
     merges = [tuple(merge.split(" ", 1)) for merge in _fact(facts, "merges")]
-    made = tokenizers.Tokenizer(models.BPE({word: i for i, word in enumerate(words)}, merges))
+    vocabulary = {word: i for i, word in enumerate(words)}
+    # Llama 3 takes a word that is a token whole, whatever the merges
+    made = tokenizers.Tokenizer(models.BPE(vocabulary, merges, ignore_merges=split == LLAMA3))
     made.pre_tokenizer = _SPLITS[split]()
     made.decoder = decoders.ByteLevel()
     return made
@@ -119,12 +126,12 @@ def _digits():
 
 def _llama3():
     return pre_tokenizers.Sequence(
-        [pre_tokenizers.Split(tokenizers.Regex(LLAMA3), "isolated"), _bytes(False)]
+        [pre_tokenizers.Split(tokenizers.Regex(LLAMA3_SPLIT), "isolated"), _bytes(False)]
     )
 
 
 _SPLITS = {
     "gpt-2": lambda: _bytes(True),
     "smollm": _digits,
-    "llama-bpe": _llama3,
+    LLAMA3: _llama3,
 }

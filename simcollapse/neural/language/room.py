@@ -5,13 +5,14 @@ from pathlib import Path
 from simcollapse.disk import free_bytes
 
 FLOAT = 4  # bytes of a parameter, as saved
+SPARE = 2**20  # bytes of what a run saves besides arrays
 
 
 def check_room(
     folder: str | Path, needed: float, what: str = "checkpoints in", otherwise: str = "choose another folder"
 ) -> None:
     """Raise OSError unless `needed` bytes are free where the folder is, or will be; words for the message."""
-    free = free_bytes(folder)
+    free, needed = free_bytes(folder), needed + SPARE
     if free < needed:
         raise OSError(
             f"{what} {folder} take up to {needed / 1e9:.3g} GB, {free / 1e9:.3g} GB are free: free some, or {otherwise}"

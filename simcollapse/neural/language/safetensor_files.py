@@ -16,14 +16,17 @@ def read_json(path: Path) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: not JSON.
+        ValueError: not JSON, or no object.
     """
     if not path.is_file():
         raise FileNotFoundError(f"no file {path.name} in {path.parent}")
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        made = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(f"{path} must be JSON: {error}") from None
+    if not isinstance(made, dict):
+        raise ValueError(f"{path} must be a JSON object, got {type(made).__name__}")
+    return made
 
 
 def read_tensors(folder: Path) -> dict[str, np.ndarray]:

@@ -47,6 +47,9 @@ class Template(NamedTuple):
         return Pair(*("".join(t + row.get(c or "", "") for t, c in _parts(part)) for part in self))
 
 
+PLAIN = Template("{prompt}", "{completion}")
+
+
 class Texts(NamedTuple):
     """Pairs and where they are from."""
 
@@ -66,7 +69,7 @@ class Known(NamedTuple):
     tidy: Callable[[Row], Row] = lambda row: row
 
 
-def load(name: str, split: str, number: int | None = None) -> Texts:
+def load(name: str, split: str, number: int | None = None, template: Template | None = None) -> Texts:
     """A published data set, one of `KNOWN`, as pairs in the published templates.
 
     "xsum": news articles and their one-sentence summaries. "helpsteer2": prompts and responses, two a prompt.
@@ -77,6 +80,7 @@ def load(name: str, split: str, number: int | None = None) -> Texts:
         name: of the set.
         split: "train", "validation" or "test".
         number: of the first rows; None: all.
+        template: None: the published one.
 
     Raises:
         ValueError: an unknown name, a split that the set has not, a file that is not as expected.
@@ -94,7 +98,7 @@ def load(name: str, split: str, number: int | None = None) -> Texts:
     else:
         rows, source = _rows(file), f"{name}, {file.name}"
     rows = itertools.islice(map(known.tidy, rows), number)
-    return _filled(rows, known.template, source)
+    return _filled(rows, template or known.template, source)
 
 
 def read(path: str | Path, template: Template | None = None, number: int | None = None) -> Texts:
@@ -112,8 +116,12 @@ def read(path: str | Path, template: Template | None = None, number: int | None 
     """
     number = None if number is None else check_whole("number", number, 1)
     file = find_file(path)
-    template = Template("{prompt}", "{completion}") if template is None else template
-    return _filled(itertools.islice(_rows(file), number), template, file.name)
+    return _filled(itertools.islice(_rows(file), number), PLAIN if template is None else template, file.name)
+
+
+def columns(path: str | Path) -> set[str]:
+    """Those of the first row of a file that `read` reads; none of a file without rows."""
+    return set(next(_rows(find_file(path)), {}))
 
 
 def template(prompt: str, completion: str) -> Template:
@@ -228,7 +236,8 @@ def _fetched(name: str, split: str, missing: str) -> Iterator[Row]:
         import datasets  # pyright: ignore[reportMissingImports]
     except ImportError:
         raise FileNotFoundError(
-            f"{missing}. Install the package `datasets` to fetch it where there is a network. {by_hand}"
+            f"{missing}. To fetch it where there is a network, install the package `datasets`: pip install "
+            f"'simcollapse[hub]'. {by_hand}"
         ) from None
     try:
         got = datasets.load_dataset(known.hub, split=known.splits[split], revision=known.revision)

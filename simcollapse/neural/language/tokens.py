@@ -24,6 +24,10 @@ class Tokens:
         """The text of each list of tokens, without special tokens such as the end of a text."""
         return self._tokenizer.decode_batch([list(map(int, row)) for row in tokens])
 
+    def first(self) -> list[int]:
+        """What the tokenizer itself would put before a text, such as the mark of its beginning."""
+        return self._tokenizer.encode("", add_special_tokens=True).ids
+
     def token(self, word: str) -> int | None:
         """The number of a token such as `<|im_end|>`; None: there is none."""
         return self._tokenizer.token_to_id(word)

@@ -90,6 +90,11 @@ def _real(config: Config) -> Source:
     if loaded.tokens is None:
         raise ValueError(f"{config.checkpoint} must have a tokenizer.json to read texts, it has none")
     decoder = loaded.config
+    if decoder.context < config.tokens:
+        raise ValueError(
+            f"{config.checkpoint} must have a context of at least {config.tokens} tokens, which a text may have here, "
+            f"it has {decoder.context}"
+        )
     wanted = config.chains * (config.n_prompts + config.extra_real)
     name, limit = config.data, 4 * wanted + 10 * config.held_out  # some are too long, and a chain has its own
     if Path(name).suffix:
@@ -104,7 +109,7 @@ def _real(config: Config) -> Source:
             train, held = encoding.held_out(train, config.held_out, HELD_OUT_SEED)
     end = decoder.stops[0] if decoder.stops else None
     marks = {*decoder.stops, *([] if decoder.start is None else [decoder.start])}
-    start = decoder.start if any(not pair.prompt for pair in train.pairs) else None
+    start = encoding.start_of(train, loaded.tokens, decoder.start)
     made_rows = []
     for part in (train, held):
         got = encoding.encode(

@@ -42,7 +42,7 @@ def materials(s: Settings) -> Materials:
 
 def _embedded(s: Settings) -> Materials:
     decoder = made.decoder(EMBEDDED_WIDTH, EMBEDDED_LAYERS)
-    n_real = EMBEDDED_REAL if s.n_real is None else s.n_real
+    n_real, most = EMBEDDED_REAL if s.n_real is None else s.n_real, min(s.generate.most, made.MOST)
     drawn = made.sentences(keys.root(s.seed), n_real + s.held_out)
     rows, held = made.rows(drawn[:n_real]), made.rows(drawn[n_real:])
     return Materials(
@@ -52,8 +52,10 @@ def _embedded(s: Settings) -> Materials:
         prompts_of(rows),
         made.READER.answers(rows),
         held,
-        min(s.generate.most, made.MOST),
-        (f"the embedded decoder; {n_real:,} sentences of the made language",),
+        most,
+        (
+            f"the embedded decoder; {n_real:,} sentences of the made language, answers of at most {most} bytes",
+        ),
     )
 
 
@@ -67,22 +69,32 @@ def _read(s: Settings) -> Materials:
         raise ValueError(
             f"generate.most must be less than the model's context of {decoder.context} tokens, got {s.generate.most}"
         )
-    loaded = _texts(s)
-    real, held = encoding.held_out(loaded, min(s.held_out, len(loaded.pairs) - 1), s.seed)
-    if s.n_real is not None:
-        real = real._replace(pairs=real.pairs[: s.n_real])
     width = s.width or decoder.context
+    if width > decoder.context:
+        raise ValueError(
+            f"width must be at most the model's context of {decoder.context} tokens, got {width}"
+        )
+    if width <= s.generate.most:
+        raise ValueError(f"width must be more than generate.most, {s.generate.most}, got {width}")
+    loaded = _texts(s)
+    there = len(loaded.pairs)
+    if s.held_out >= there:
+        raise ValueError(
+            f"held_out must be less than the {there:,} texts of {loaded.source}, got {s.held_out}"
+        )
+    real, held = encoding.held_out(loaded, s.held_out, s.seed)
+    if s.n_real is not None and s.n_real > len(real.pairs):
+        raise ValueError(
+            f"n_real must be at most {len(real.pairs):,}, the texts of {loaded.source} that are not held out, got "
+            f"{s.n_real}"
+        )
+    real = real._replace(pairs=real.pairs[: s.n_real])
     end = decoder.stops[0] if decoder.stops else None
-    start = decoder.start if any(not pair.prompt for pair in loaded.pairs) else None
+    start = encoding.start_of(loaded, reader, decoder.start)
     how = {"start": start, "end": end, "too_long": s.too_long, "empty": "drop"}
     encoded = [encoding.encode(part, reader, width, **how) for part in (real, held)]
-    asked = real
-    if s.prompts:
-        wanted = s.completion if s.correct.by == "rouge1" else ""
-        asked = texts.read(s.prompts, texts.Template(s.prompt, wanted))
-    room = min(width, decoder.context) - s.generate.most
-    if room < 1:
-        raise ValueError(f"width must be more than generate.most, {s.generate.most}, got {width}")
+    asked = _asked(s) if s.prompts else real
+    room = width - s.generate.most
     fitted = encoding.encode_prompts(asked, reader, room, start=start, too_long=s.too_long)
     if not fitted.prompts:
         raise ValueError(
@@ -121,9 +133,25 @@ def _read(s: Settings) -> Materials:
 
 
 def _texts(s: Settings) -> texts.Texts:
+    own = texts.template(s.prompt, s.completion)
     if s.data in texts.KNOWN and not Path(s.data).exists():
-        return texts.load(s.data, "train")
-    return texts.read(s.data, texts.template(s.prompt, s.completion))
+        return texts.load(s.data, "train", template=None if own == texts.PLAIN else own)
+    return texts.read(s.data, own)
+
+
+def _asked(s: Settings) -> texts.Texts:
+    """The prompts of their own file, with references where it has them or something needs them."""
+    needed = s.correct.by == "rouge1" or s.verifier.rule == "oracle"
+    own = texts.Template(s.prompt, s.completion)
+    if not needed and not set(texts.Template("", s.completion).columns()) <= texts.columns(s.prompts):
+        own = own._replace(completion="")
+    asked = texts.read(s.prompts, own)
+    if needed and not any(pair.completion.strip() for pair in asked.pairs):
+        raise ValueError(
+            f"{asked.source} must have references, which ROUGE-1 needs (correct.by 'rouge1', verifier.rule 'oracle'): "
+            f"its completions {s.completion!r} are all empty"
+        )
+    return asked
 
 
 def _with_room(rows: Tree, room: int) -> Tree:

@@ -1,9 +1,9 @@
 """What a run leaves on disk while it goes, so that nothing that was paid for is lost.
 
-answers/round-K.npz: the answers of a round and, as soon as a program gave them, their scores. decisions.jsonl: one line
-for each answer of every finished judgement, with `round`, `prompt`, `completion`, `score`, `correct` and `kept`, which
-`simcollapse audit` reads. metrics.jsonl: one line a round. samples.jsonl: answers
-to held-out prompts, for reading.
+answers/round-K-*.npz: the answers of a round and, as soon as a program gave them, their scores; answers/fit: its model,
+where a program judges that before the round is whole. decisions.jsonl: one line for each answer of every finished
+judgement, with `round`, `prompt`, `completion`, `score`, `correct` and `kept`, which `simcollapse audit` reads.
+metrics.jsonl: one line a round. samples.jsonl: answers to held-out prompts, for reading.
 """
 
 import dataclasses
@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from simcollapse.neural import checkpoints
 from simcollapse.neural.language.task import TextTask
 
 Tree = Any
@@ -43,10 +44,22 @@ class Kept:
         os.replace(partial, path)
         return made
 
-    def forget(self, before: int) -> None:
-        """Remove what is of rounds before this one: their decisions are in the tables."""
+    def fitted(self, make: Callable[[], tuple[Tree, dict[str, Any]]]) -> tuple[Tree, dict[str, Any]]:
+        """The model of this round and how its fit went; fitted and kept if there is none."""
+        saved = checkpoints.latest(self.folder / "fit")
+        if saved is not None and saved.round == self.round:
+            return checkpoints.numbered(saved.state), saved.records[0]
+        checkpoints.clear(self.folder / "fit")
+        model, report = make()
+        checkpoints.save(self.folder / "fit", self.round, model, [report])
+        return model, report
+
+    def done(self, k: int) -> None:
+        """Round k is whole: what is kept is of the next one now. The answers of round k stay until that is whole."""
+        self.round = k + 1
+        checkpoints.clear(self.folder / "fit")
         for path in self.folder.glob("round-*-*.npz"):
-            if int(path.name.split("-")[1]) < before:
+            if int(path.name.split("-")[1]) < k:
                 path.unlink()
 
 
@@ -57,9 +70,16 @@ class Noting:
     task: TextTask
     kept: Kept
     out: Path
+    fits: bool  # whether models are kept too: where a program judges their answers before the round is whole
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.task, name)
+
+    def fit(self, key: Any, rows: Tree, previous: Tree) -> tuple[Tree, dict[str, Any]]:
+        """The model of this round."""
+        if not self.fits:
+            return self.task.fit(key, rows, previous)
+        return self.kept.fitted(lambda: self.task.fit(key, rows, previous))
 
     def generate(self, key: Any, model: Tree, count: int) -> Tree:
         """The answers of this round, written once."""
@@ -84,7 +104,6 @@ class Noting:
             for (prompt, completion), score, right, taken in zip(texts, scores, correct, kept, strict=True)
         ]
         replace_round(self.out / DECISIONS, k, told)
-        self.kept.round = k + 1
 
 
 @dataclasses.dataclass(frozen=True)

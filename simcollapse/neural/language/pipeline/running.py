@@ -12,7 +12,6 @@ import jax
 import numpy as np
 
 from simcollapse import keys, workflows
-from simcollapse.checks import check_keys
 from simcollapse.neural import checkpoints, loop, pools, selection
 from simcollapse.neural.language import checkpoints as published
 from simcollapse.neural.language import names, task, truths, verifiers
@@ -21,10 +20,9 @@ from simcollapse.neural.language.choosing import choosing
 from simcollapse.neural.language.pipeline import programs, records
 from simcollapse.neural.language.pipeline.materials import Materials, materials
 from simcollapse.neural.language.pipeline.records import METRICS, SAMPLES, Kept, Noting, Once
-from simcollapse.neural.language.pipeline.settings import Correct, Settings
+from simcollapse.neural.language.pipeline.settings import Correct, Settings, tuning_of
 from simcollapse.neural.language.room import FLOAT, check_room
 from simcollapse.neural.language.training import Tuner
-from simcollapse.neural.language.tuning import Tuning, tuning
 from simcollapse.neural.settings import neural_settings
 
 Tree = Any
@@ -91,7 +89,12 @@ def run(
     """
     out = Path(out)
     with neural_settings(), checkpoints.alone(out):
-        return _run(settings, out, watch)
+        try:
+            return _run(settings, out, watch)
+        except programs.ProgramFailed as error:
+            raise programs.ProgramFailed(
+                f"{error}. What was fitted and written is kept in {out}: the same command goes on from there"
+            ) from None
 
 
 def _run(s: Settings, out: Path, watch: Callable[[str], None]) -> list[loop.Record]:
@@ -105,16 +108,18 @@ def _run(s: Settings, out: Path, watch: Callable[[str], None]) -> list[loop.Reco
     mine = text_task(s, made_of)
     folder = out / "rounds"
     saved = checkpoints.latest(folder, identity)
+    kept = Kept(out / "answers", 0 if saved is None else len(saved.records))
+    noting = Noting(mine, kept, out, fits=s.correct.by == "command")
     if saved is None:
-        state, record = loop.start(keys.root(s.seed), mine)
+        state, record = loop.start(keys.root(s.seed), noting)
         loop.save_start(folder, state, record, identity)
+        kept.done(0)
         told = [record]
     else:
         state, told = loop.state_of(saved), saved.records
     if s.correct.by == "rouge1":
         mine = dataclasses.replace(mine, truth=_level(s.correct, mine, out, state.model, len(told) == 1))
-    kept = Kept(out / "answers", len(told))
-    noting = Noting(mine, kept, out)
+        noting = dataclasses.replace(noting, task=mine)
     judge = verifier(s, mine)
     arm = loop.Arm(
         noting, None if judge is None else Once(judge, kept), chosen(s), workflows.KNOWN[s.workflow]()
@@ -125,7 +130,7 @@ def _run(s: Settings, out: Path, watch: Callable[[str], None]) -> list[loop.Reco
     def seen(k: int, record: loop.Record) -> None:
         if k < len(told):
             return
-        kept.forget(k)  # those of this round stay until the next one is whole
+        kept.done(k)
         _tell(out, mine, k, record, watch)
 
     found = loop.run_chain(
@@ -168,17 +173,6 @@ def text_task(s: Settings, made_of: Materials) -> task.TextTask:
     )
 
 
-def tuning_of(s: Settings) -> Tuning:
-    """How fits go.
-
-    Raises:
-        ValueError, TypeError: an unknown key or a value outside its range.
-    """
-    known = {field.name for field in dataclasses.fields(Tuning)} - {"save_every"}
-    check_keys("fit", s.fit, sorted(known), ())
-    return tuning(**{"precision": s.precision, **s.fit})
-
-
 def truth(correct: Correct) -> truths.Truth:
     """What counts as correct, as far as the settings say it."""
     if correct.by == "parser":
@@ -192,8 +186,6 @@ def _level(correct: Correct, mine: task.TextTask, out: Path, model: Tree, first:
     """ROUGE-1 asked for: as given, or a quantile of the first model's answers, measured once."""
     if correct.least is not None:
         return truths.Overlap(correct.least)
-    if not any(mine.references):
-        raise ValueError("correct by ROUGE-1 needs references: a column for completions in the prompts' file")
     kept = Kept(out / "level", 0)
 
     def measured():
@@ -244,7 +236,7 @@ def needs(s: Settings, made_of: Materials) -> Need:
     new = s.n_per_round * share
     most = real + new * s.rounds if s.workflow == "accumulate" else max(real, new)
     pool = (real + new * s.rounds) * width * FLOAT
-    copies = checkpoints.KEPT + 1 + s.save_model
+    copies = checkpoints.KEPT + 1 + s.save_model + (s.correct.by == "command")
     return Need(
         size,
         int(copies * (size * FLOAT + pool)),
@@ -306,6 +298,8 @@ def words_of(record: loop.Record, k: int) -> str:
     ):  # fmt: skip
         if line.get(name) is not None:
             parts.append(f"{words} {line[name]:.4g}")
+    if not record["alive"]:
+        parts.append("nothing was kept: the model stays as it was, in later rounds too")
     return ", ".join(parts)
 
 

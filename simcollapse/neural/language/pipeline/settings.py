@@ -17,13 +17,16 @@ epochs = 1
 """
 
 import dataclasses
+import re
 import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from simcollapse import strict
-from simcollapse.checks import check_choice, check_value, check_whole
+from simcollapse.checks import check_choice, check_keys, check_value, check_whole
+from simcollapse.neural.language.config import PRECISIONS
+from simcollapse.neural.language.tuning import Tuning, tuning
 
 EMBEDDED = "embedded"
 WORKFLOWS = ("replace", "accumulate", "accumulate_subsample")
@@ -154,11 +157,15 @@ def _checked(s: Settings) -> Settings:
     for name in ("model", "data", "prompts", "prompt", "completion"):
         if not isinstance(getattr(s, name), str):
             raise TypeError(f"{name} must be text, got {getattr(s, name)!r}")
-    for name, least in (("n_per_round", 1), ("rounds", 1), ("held_out", 1), ("answered", 1), ("seed", 0)):
-        check_whole(name, getattr(s, name), least)
-    for name in ("n_real", "width"):
+    for name, least in (
+        ("n_per_round", 1), ("rounds", 1), ("held_out", 1), ("answered", 1), ("seed", 0), ("n_real", 1), ("width", 1),
+    ):  # fmt: skip
         if getattr(s, name) is not None:
-            check_whole(name, getattr(s, name), 1)
+            s = dataclasses.replace(s, **{name: check_whole(name, getattr(s, name), least)})
+    for name in ("continuing", "save_model"):
+        if not isinstance(getattr(s, name), bool):
+            raise TypeError(f"{name} must be true or false, got {getattr(s, name)!r}")
+    check_choice("precision", s.precision, PRECISIONS)
     check_choice("workflow", s.workflow, WORKFLOWS)
     check_choice("too_long", s.too_long, ("error", "drop", "truncate"))
     for place, one in (("verifier", s.verifier), ("correct", s.correct)):
@@ -168,6 +175,8 @@ def _checked(s: Settings) -> Settings:
             f"data must be given with a checkpoint, and not with model = {EMBEDDED!r}, which reads its made language; "
             f"got model = {s.model!r} and data = {s.data!r}"
         )
+    if s.model == EMBEDDED and s.prompts:
+        raise ValueError(f"prompts must not be given with model = {EMBEDDED!r}, got {s.prompts!r}")
     v, c = s.verifier, s.correct
     rule = v.rule or ("command" if v.command else "none")
     by = c.by or ("command" if c.command else "parser" if s.model == EMBEDDED else "rouge1")
@@ -188,7 +197,43 @@ def _checked(s: Settings) -> Settings:
         )
     if v.share is not None:
         check_value("verifier.share", v.share, "share")
+    if v.threshold is not None:
+        check_value("verifier.threshold", v.threshold, "finite")
+    check_whole("verifier.most_words", v.most_words, check_whole("verifier.least_words", v.least_words, 0))
+    _check_pattern(v.pattern)
     check_value("correct.quantile", c.quantile, "unit")
-    return dataclasses.replace(
+    if c.least is not None:
+        check_value("correct.least", c.least, "unit")
+    _check_generate(s.generate)
+    made = dataclasses.replace(
         s, verifier=dataclasses.replace(v, rule=rule), correct=dataclasses.replace(c, by=by)
     )
+    tuning_of(made)
+    return made
+
+
+def _check_generate(g: Generate) -> None:
+    for name in ("most", "batch"):
+        check_whole(f"generate.{name}", getattr(g, name), 1)
+    check_value("generate.temperature", g.temperature, "nonnegative")
+    check_value("generate.top_p", g.top_p, "share")
+    if g.top_k is not None:
+        check_whole("generate.top_k", g.top_k, 1)
+
+
+def _check_pattern(pattern: str) -> None:
+    try:
+        re.compile(pattern)
+    except (re.error, TypeError) as error:
+        raise ValueError(f"verifier.pattern must be a regular expression, got {pattern!r}: {error}") from None
+
+
+def tuning_of(s: Settings) -> Tuning:
+    """How fits go.
+
+    Raises:
+        ValueError, TypeError: an unknown key or a value outside its range.
+    """
+    known = {field.name for field in dataclasses.fields(Tuning)} - {"save_every"}
+    check_keys("fit", s.fit, sorted(known), ())
+    return tuning(**{"precision": s.precision, **s.fit})
