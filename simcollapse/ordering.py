@@ -39,6 +39,6 @@ def steps_below(steps: jax.Array, numbers: jax.Array) -> jax.Array:
 
     def add(group, below):
         these = lax.dynamic_slice(padded, (group * GROUP,), (GROUP,))
-        return below + jnp.sum(numbers >= these[:, None], axis=0, dtype=jnp.int32)
+        return below + jnp.sum(numbers[None] >= these[:, None], axis=0, dtype=jnp.int32)
 
     return lax.fori_loop(0, groups, add, jnp.zeros(numbers.shape, jnp.int32))

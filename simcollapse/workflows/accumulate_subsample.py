@@ -57,7 +57,8 @@ class AccumulateSubsample:
         if self.strategy == "stratified":
             return _by_turn(pool, buffers.tickets(key, pool), count, limit)
         if self.strategy == "age":
-            log_weight = jnp.log(self.decay) * (k - pool.born)
+            age = (k - pool.born).astype(self.decay.dtype)
+            log_weight = jnp.log(self.decay) * age
         else:
             log_weight = jnp.log(pool.weight)
         # the largest of log weight + Gumbel noise first: draws in proportion to the weights, without replacement
