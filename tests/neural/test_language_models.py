@@ -1,5 +1,6 @@
 import dataclasses
 import json
+import math
 from pathlib import Path
 
 import jax
@@ -164,6 +165,30 @@ def test_scalings_of_the_frequencies():
     assert np.all((llama3[between] < plain[between]) & (llama3[between] > plain[between] / 8))
 
 
+# By `transformers` 5.24 with torch 2.13: ROPE_INIT_FUNCTIONS["yarn"], single precision.
+YARN_OF_THE_REFERENCE = (
+    *(1.0, 0.027973996475338936, 0.006538461893796921),
+    *(0.0013378867879509926, 3.333803761051968e-05),
+)
+YARN = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 4096}
+
+
+def test_yarn():
+    """Frequencies and magnitude against stored ones of the reference; kept and divided ends; read as it was written."""
+    made = read({**SMALL, "head_dim": 64, "rope_theta": 10_000.0, "rope_scaling": YARN})
+    got, plain = (rotary.frequencies(rope, 64) for rope in (made.rope, rotary.Rope(10_000.0)))
+    np.testing.assert_allclose(got[[0, 12, 16, 20, 31]], YARN_OF_THE_REFERENCE, rtol=1e-6)
+    np.testing.assert_array_equal(got[:11], plain[:11])
+    np.testing.assert_allclose(got[-9:], plain[-9:] / 4, rtol=1e-15)
+    assert made.rope.magnitude == pytest.approx(1 + math.log(4) / 10)
+    assert read(json.loads(json.dumps(written(made)))).rope == made.rope
+    assert read({**SMALL, "rope_scaling": YARN | {"attention_factor": 0.5}}).rope.magnitude == 0.5
+    ratio = read({**SMALL, "rope_scaling": YARN | {"mscale": 2.0, "mscale_all_dim": 0.5}}).rope.magnitude
+    assert ratio == pytest.approx((1 + 0.2 * math.log(4)) / (1 + 0.05 * math.log(4)))
+    turn = rotary.turn_to(jnp.array([[3]]), got, 2.0)
+    np.testing.assert_allclose(np.square(turn.cos) + np.square(turn.sin), 4.0, rtol=1e-6)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_a_config_is_read_as_it_was_written(name):
     made = loaded(name).config
@@ -211,7 +236,15 @@ def test_configs_of_earlier_versions_are_read():
         ({"architectures": None, "model_type": "gpt2"}, "architecture must be one of .* got 'gpt2'"),
         ({"attention_bias": True}, "attention_bias must be false"),
         ({"hidden_act": "relu"}, "activation of llama must be 'silu', got 'relu'"),
-        ({"rope_scaling": {"rope_type": "yarn", "factor": 2}}, "rope_type must be one of .* got 'yarn'"),
+        (
+            {"rope_scaling": {"rope_type": "dynamic", "factor": 2}},
+            "rope_type must be one of .* got 'dynamic'",
+        ),
+        ({"rope_scaling": {"rope_type": "yarn", "factor": 2}}, "yarn .* must have original_max_position_emb"),
+        (
+            {"rope_scaling": YARN | {"truncate": False}},
+            "truncate of the yarn scaling of RoPE must be true, got false",
+        ),
         (
             {"rope_scaling": {"rope_type": "llama3", "factor": 2}},
             "must have low_freq_factor, high_freq_factor",

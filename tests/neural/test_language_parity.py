@@ -26,7 +26,7 @@ def logits(made, tokens, begin=None):
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])
-@pytest.mark.parametrize("name", list(reference.MODELS))
+@pytest.mark.parametrize("name", [*reference.MODELS, *reference.UNSTORED])
 def test_logits_are_those_of_transformers(name, seed, tmp_path):
     """On parameters that are not stored; whole texts, and with padding on the left."""
     built = reference.model(name, seed)

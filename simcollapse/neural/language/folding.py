@@ -103,7 +103,8 @@ class Folded:
         if document is not None:
             seen = jnp.where(document[:, :, None] == document[:, None, :], seen, -1)
         own = there[None] if place is None else place
-        turn = turn_to(own, frequencies(self.config.rope, self.config.head))
+        rope = self.config.rope
+        turn = turn_to(own, frequencies(rope, self.config.head), rope.magnitude)
 
         def of_layers(x, stacked):
             x = sharding.keep_rows(self._mesh, x)

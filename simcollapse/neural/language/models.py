@@ -104,7 +104,8 @@ class Decoder(nnx.Module):
         back = places[:, None] - there[None, :]
         seen = jnp.where(there >= begin[:, None, None], back, -1)
         own = jnp.maximum(places - begin[:, None], 0)
-        turn = turn_to(own, frequencies(self.config.rope, self.config.head))
+        rope = self.config.rope
+        turn = turn_to(own, frequencies(rope, self.config.head), rope.magnitude)
         x, after = self.embed(tokens), []
         for i, layer in enumerate(self.layers):
             x, cache = layer(x, None if caches is None else caches[i], at, seen, turn)

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-KINDS = ("default", "linear", "llama3")
+KINDS = ("default", "linear", "llama3", "yarn")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -20,7 +20,10 @@ class Rope:
     """Frequencies base^(-2h / H), divided by a factor.
 
     kind "default": by 1. "linear": all of them by `factor`. "llama3": those that turn less than `low` times within
-    `original` tokens by `factor`, those that turn more than `high` times by 1, those between by what joins the two.
+    `original` tokens by `factor`, those that turn more than `high` times by 1, those between by what joins the two in
+    the number of turns. "yarn": the same, but joined in h, whose ends are rounded outwards to whole numbers.
+
+    Source of "yarn": Peng, Quesnelle, Fan and Shippole 2023 (arXiv 2309.00071), section 3, as `transformers` rounds.
     """
 
     base: float = 10_000.0
@@ -29,6 +32,7 @@ class Rope:
     low: float = 1.0
     high: float = 4.0
     original: int = 8192
+    magnitude: float = 1.0  # of queries and keys after turning, times what they were
 
 
 def frequencies(rope: Rope, head: int) -> np.ndarray:
@@ -38,22 +42,34 @@ def frequencies(rope: Rope, head: int) -> np.ndarray:
         return plain
     if rope.kind == "linear":
         return plain / rope.factor
+    if rope.kind == "yarn":
+        return plain * (1 - _beyond(rope, head) * (1 - 1 / rope.factor))
     turns = rope.original * plain / (2 * math.pi)
     kept = np.clip((turns - rope.low) / (rope.high - rope.low), 0, 1)
     return plain * (kept + (1 - kept) / rope.factor)
 
 
+def _beyond(rope: Rope, head: int) -> np.ndarray:
+    """How far each frequency is on the way from those that are kept, 0, to those that are divided, 1."""
+
+    def place(turns):
+        return head * math.log(rope.original / (turns * 2 * math.pi)) / (2 * math.log(rope.base))
+
+    first, last = max(math.floor(place(rope.high)), 0), min(math.ceil(place(rope.low)), head - 1)
+    return np.clip((np.arange(head // 2) - first) / max(last - first, 0.001), 0, 1)
+
+
 class Turn(NamedTuple):
-    """Cosines and sines of the angles, (B, T, 1, H/2)."""
+    """Cosines and sines of the angles times a magnitude, (B, T, 1, H/2)."""
 
     cos: jax.Array
     sin: jax.Array
 
 
-def turn_to(places: jax.Array, frequencies: np.ndarray) -> Turn:
+def turn_to(places: jax.Array, frequencies: np.ndarray, magnitude: float = 1.0) -> Turn:
     """The turn of tokens at `places`, (B, T)."""
     angles = places[..., None, None] * jnp.asarray(frequencies, jnp.float32)
-    return Turn(jnp.cos(angles), jnp.sin(angles))
+    return Turn(magnitude * jnp.cos(angles), magnitude * jnp.sin(angles))
 
 
 def rotate(x: jax.Array, turn: Turn) -> jax.Array:

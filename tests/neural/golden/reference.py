@@ -49,6 +49,20 @@ MODELS = {
         "tie_word_embeddings": True,
     },
 }
+YARN = {"rope_type": "yarn", "rope_theta": 500.0, "factor": 4.0, "original_max_position_embeddings": 32}
+UNSTORED = {  # compared where the reference is at hand only
+    "yarn": {
+        "architecture": "Llama",
+        "tie_word_embeddings": True,
+        "head_dim": 12,
+        "rope_parameters": YARN | {"beta_fast": 4.0},
+    },
+    "yarn-mscale": {
+        "architecture": "Llama",
+        "tie_word_embeddings": True,
+        "rope_parameters": YARN | {"mscale": 2.0, "mscale_all_dim": 0.5},
+    },
+}
 TOKENS = np.random.default_rng(7).integers(3, 40, (2, 24))
 
 
@@ -57,7 +71,7 @@ def model(name, seed=0):
     import torch
     import transformers
 
-    options = dict(MODELS[name])
+    options = dict((MODELS | UNSTORED)[name])
     architecture = options.pop("architecture")
     made = getattr(transformers, f"{architecture}Config")(**SIZES, **options, attn_implementation="eager")
     torch.manual_seed(seed)
