@@ -231,7 +231,7 @@ def keys_of_round(key: jax.Array, k) -> jax.Array:
 
 def _always(k):
     """A value that is true in every round, for `keys.stored`, and known only at run time; None for a number."""
-    return k >= 0 if isinstance(k, jax.core.Tracer) else None
+    return None if isinstance(k, int) else k >= 0
 
 
 def start(key: jax.Array, loop: Loop, count: jax.Array) -> tuple[State, Info]:

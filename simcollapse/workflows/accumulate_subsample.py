@@ -56,7 +56,7 @@ class AccumulateSubsample:
         """Places (limit,) that begin with those of the `count` rows that are drawn, empty ones last."""
         if self.strategy == "stratified":
             return _by_turn(pool, buffers.tickets(key, pool), count, limit)
-        if self.strategy == "age":
+        if self.decay is not None:  # by age
             age = (k - pool.born).astype(self.decay.dtype)
             log_weight = jnp.log(self.decay) * age
         else:
