@@ -45,11 +45,11 @@ class AccumulateSubsample:
 
     def choose(self, key, pool: buffers.Pool, wanted, k, limit: int) -> buffers.Seen:
         """The rows that the fit of round k sees, of which `wanted` were generated in it."""
-        count = self.number(wanted)
+        count, limit = self.number(wanted), min(limit, pool.born.shape[0])
         if self.strategy == "uniform":
-            order = shuffling.permuted(key, pool.count, min(limit, pool.born.shape[0]), k >= 0)
+            order = shuffling.permuted(key, pool.count, limit, k >= 0)
         else:
-            order = self._order(key, pool, k, count, min(limit, pool.born.shape[0]))
+            order = self._order(key, pool, k, count, limit)
         return buffers.picked(pool, order, count)
 
     def _order(self, key, pool, k, count, limit):
