@@ -137,10 +137,9 @@ def _choices(static: Static, batched_leaves, shared_leaves):
     return static.treedef.unflatten(leaves)
 
 
-def _run_one(static: Static, batched_leaves, shared_leaves, root, cell, chain_number, schedule):
-    """State and Info of one chain; `vmap` gives it the chain axis."""
+def _loop(static: Static, batched_leaves, shared_leaves) -> chain.Loop:
     task, verifier, workflow = _choices(static, batched_leaves, shared_leaves)
-    loop = chain.Loop(
+    return chain.Loop(
         task,
         verifier,
         workflow,
@@ -152,15 +151,18 @@ def _run_one(static: Static, batched_leaves, shared_leaves, root, cell, chain_nu
         static.record_model,
         static.most_real,
     )
-    return chain.run_chain(keys.chain_key(root, cell, chain_number), loop, schedule, static.rounds)
 
 
 @functools.lru_cache(maxsize=128)
 def compiled_block(static: Static):
-    """The jitted program of a block; made once for equal choices, so a second call does not compile again."""
+    """The jitted program of a block; made once for equal choices, so a second call does not compile again.
 
-    def one(*args):
-        return _run_one(static, *args)[1]
+    It gives the packed Info of every chain, with axes (chain, round).
+    """
+
+    def one(batched_leaves, shared_leaves, root, cell, chain_number, schedule):
+        loop = _loop(static, batched_leaves, shared_leaves)
+        return chain.run_chain(keys.chain_key(root, cell, chain_number), loop, schedule, static.rounds)[1]
 
     return jax.jit(jax.vmap(one, in_axes=(0, None, None, 0, 0, None)))
 
@@ -172,30 +174,26 @@ def one_chain_shapes(program: Program):
         tuple((leaf.shape[1:], str(leaf.dtype)) for leaf in batched),
         tuple((leaf.shape, str(leaf.dtype)) for leaf in shared),
     )
-    return _traced_shapes(
-        program.loop_static, *shapes, program.index.shape[1], bool(jax.config.read("jax_enable_x64"))
-    )
+    return _traced_shapes(program.loop_static, *shapes, bool(jax.config.read("jax_enable_x64")))
 
 
 @functools.lru_cache(maxsize=512)
-def _traced_shapes(static: Static, batched, shared, num_axes: int, x64: bool):
+def _traced_shapes(static: Static, batched, shared, x64: bool):
     """The same by shape, kept because tracing a chain takes longer than a short simulation; `x64` is only a key."""
     batched, shared = ([jax.ShapeDtypeStruct(*leaf) for leaf in leaves] for leaves in (batched, shared))
     root = keys.root(0)
-    state, info = jax.eval_shape(
-        functools.partial(_run_one, static),
-        batched,
-        shared,
-        root,
-        jax.ShapeDtypeStruct((num_axes,), np.uint32),
-        jax.ShapeDtypeStruct((), np.uint32),
-        jax.ShapeDtypeStruct((static.rounds + 1,), np.int32),
-    )
+
+    def started(batched, shared, root):
+        return chain.start(root, _loop(static, batched, shared), jnp.int32(1))
+
+    state, info = jax.eval_shape(started, batched, shared, root)
 
     def drawn(batched, shared, key):
         task = _choices(static, batched, shared)[0]
         return task.generate(key, task.truth_model(), jnp.int32(0), jnp.asarray(True))
 
+    rounds = static.rounds + 1
+    info = jax.tree.map(lambda x: jax.ShapeDtypeStruct((rounds, *x.shape), x.dtype), info)
     return state, info, jax.eval_shape(drawn, batched, shared, root)
 
 
@@ -288,8 +286,8 @@ def dispatch(jobs, devices, root, common_noise):
         # settings of the calling thread, which this thread does not have; products in full precision, because GPUs
         # and TPUs otherwise round float32 to 10 or 7 bits, and results are compared with closed forms
         with jax.enable_x64(x64), jax.default_matmul_precision("highest"):
-            info = compiled_block(program.loop_static)(*jax.device_put(args, device))
-            return job, jax.tree.map(np.asarray, info)
+            packed = compiled_block(program.loop_static)(*jax.device_put(args, device))
+            return job, chain.unpack(jax.tree.map(np.asarray, packed), one_chain_shapes(program)[1])
 
     with concurrent.futures.ThreadPoolExecutor(at_once) as pool:
         waiting: list = []

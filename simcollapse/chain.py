@@ -67,6 +67,45 @@ class Info(NamedTuple):
     model: Tree  # None unless the model is recorded
 
 
+class Packed(NamedTuple):
+    """An `Info` as a loop over rounds writes it: single numbers of one kind share an array.
+
+    A program writes, copies and turns each array in loops of its own, which take more time to compile than to run.
+    """
+
+    floats: jax.Array  # (F,), of JAX's default float type
+    whole: jax.Array  # (I,), int32, with booleans among them
+    others: list[jax.Array]  # in the order of the leaves, as all three
+
+
+def pack(info: Info) -> Packed:
+    """See `Packed`."""
+    kinds: dict[str, list] = {"floats": [], "whole": [], "others": []}
+    for leaf in jax.tree.leaves(info):
+        kinds[_kind(leaf)].append(leaf)
+    floats, whole = (jnp.stack(kinds[kind] or [jnp.zeros(())]) for kind in ("floats", "whole"))
+    return Packed(floats.astype(float), whole.astype(jnp.int32), kinds["others"])
+
+
+def unpack(packed: Packed, like: Info) -> Info:
+    """What was packed, with leading axes; `like` has the types, and the shapes with rounds as leading axis."""
+    here = dict.fromkeys(("floats", "whole", "others"), 0)
+
+    def take(leaf):
+        kind = _kind(jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype))
+        place, here[kind] = here[kind], here[kind] + 1
+        arrays = getattr(packed, kind)
+        return arrays[place] if kind == "others" else arrays[..., place].astype(leaf.dtype)
+
+    return jax.tree.map(take, like)
+
+
+def _kind(leaf) -> str:
+    if leaf.ndim == 0 and leaf.dtype == jnp.zeros(()).dtype:
+        return "floats"
+    return "whole" if leaf.ndim == 0 and leaf.dtype in (jnp.bool_, jnp.int32) else "others"
+
+
 class Sampling(NamedTuple):
     """How many rows a round takes and what becomes of a rejected one."""
 
@@ -81,6 +120,8 @@ class Task(Protocol):
     Optional: `redraw_within(key, model, data, low, high, kept)`, which needs no tries; see `_resample`.
     `undefined` names the metrics that may be NaN, where they have no value. A task of kind "density" has `mean`, and
     rows with `standard` coordinates and `standard_step`, which verifiers of densities judge by.
+    `close(pool)`: sums whose rows of a round are all in, ready for `fit` and for `open`. `real_is_generated`: `real`
+    gives what `generate` gives with the truth and the same key.
     `check()` raises ValueError where a sweep made fields that contradict each other; `model_dims` names the axes of
     the model's fields in results.
     """
@@ -148,9 +189,9 @@ class Workflow(Protocol):
 
 class Law(Protocol):
     """A round that is exact in law. Optional: `reduced(task)`, the task without what the law does not use;
-    `fit_alone(key, task, model, count)`, the model fitted to `count` samples of `model` and nothing else, for workflows
-    that keep no pool; `thin(key, task, pool, number)`, the sums of so many rows of a pool drawn without replacement,
-    for workflows that choose alike. `present` as in `keys.stored`.
+    `fit_alone(key, task, model, count, present)`, the model fitted to `count` samples of `model` and nothing else, for
+    workflows that keep no pool; `thin(key, task, pool, number)`, the sums of so many rows of a pool drawn without
+    replacement, for workflows that choose alike. `present` as in `keys.stored`.
     `REAL_IS_A_ROUND_OF_TRUTH`: `add_real` draws what `add_round` does where the model is the truth, from the same key.
     """
 
@@ -179,8 +220,8 @@ class Loop(NamedTuple):
     )
 
 
-def run_chain(key: jax.Array, loop: Loop, schedule: jax.Array, num_rounds: int) -> tuple[State, Info]:
-    """Last state of one chain, and the Info of rounds 0..K with the round as leading axis.
+def run_chain(key: jax.Array, loop: Loop, schedule: jax.Array, num_rounds: int) -> tuple[State, Packed]:
+    """Last state of one chain, and the packed Info of rounds 0..K with the round as leading axis.
 
     Args:
         key: the chain's key.
@@ -190,23 +231,30 @@ def run_chain(key: jax.Array, loop: Loop, schedule: jax.Array, num_rounds: int) 
     """
     if _starts_like_a_round(loop):
         return _run_alike(key, loop, schedule, num_rounds)
-    state, info0 = start(keys_of_round(key, 0), loop, schedule[0])
+    state, info = start(keys_of_round(key, 0), loop, schedule[0])
+    first = jax.tree.map(lambda x: x[None], pack(info))
     if num_rounds == 0:  # nothing to trace and to compile
-        return state, jax.tree.map(lambda x: x[None], info0)
+        return state, first
 
     def body(state, k):
-        return step(keys_of_round(key, k), loop, state, schedule[k], k)
+        state, info = step(keys_of_round(key, k), loop, state, _count_of_round(schedule, k), k)
+        return state, pack(info)
 
     state, later = jax.lax.scan(body, state, jnp.arange(1, num_rounds + 1, dtype=jnp.int32))
-    return state, jax.tree.map(lambda x0, x: jnp.concatenate([x0[None], x]), info0, later)
+    return state, jax.tree.map(lambda x0, x: jnp.concatenate([x0, x]), first, later)
 
 
 def _starts_like_a_round(loop: Loop) -> bool:
     """Whether round 0 is a round of the truth, so that it need not be compiled apart: that halves the program."""
-    alike = getattr(loop.law, "REAL_IS_A_ROUND_OF_TRUTH", False)
-    return (
-        alike and getattr(loop.verifier, "keeps_every_row", False) and not hasattr(loop.workflow, "real_rows")
+    if hasattr(loop.workflow, "real_rows") or not _keeps_every_row(loop):
+        return False
+    if loop.law is not None:
+        return getattr(loop.law, "REAL_IS_A_ROUND_OF_TRUTH", False)
+    # a fit that draws rows of a pool must have all of the real ones in its reach
+    reached = not loop.workflow.needs_rows or (
+        getattr(loop.workflow, "size", 0) is None and loop.workflow.alike and loop.most_real <= loop.limit
     )
+    return reached and getattr(loop.task, "real_is_generated", False)
 
 
 def _run_alike(key, loop, schedule, num_rounds):
@@ -217,9 +265,9 @@ def _run_alike(key, loop, schedule, num_rounds):
     begin = State(model=truth, pool=pool, judge=judge, alive=jnp.asarray(True), reason=jnp.int32(ALIVE))
 
     def body(state, k):
-        state, info = step(keys_of_round(key, k), loop, state, schedule[k], k)
+        state, info = step(keys_of_round(key, k), loop, state, _count_of_round(schedule, k), k)
         judged = jax.tree.map(lambda count: jnp.where(k == 0, 0, count), info.counts)
-        return state, info._replace(counts=judged._replace(used=info.counts.used))
+        return state, pack(info._replace(counts=judged._replace(used=info.counts.used)))
 
     return jax.lax.scan(body, begin, jnp.arange(num_rounds + 1, dtype=jnp.int32))
 
@@ -227,6 +275,11 @@ def _run_alike(key, loop, schedule, num_rounds):
 def keys_of_round(key: jax.Array, k) -> jax.Array:
     """Key of round k of the chain with key `key`."""
     return keys.fold_in(key, k, _always(k))
+
+
+def _count_of_round(schedule, k):
+    """Rows of round k; looked up once, for XLA's loops for CPU otherwise do so anew for every entry of a matrix."""
+    return keys.stored(lambda: schedule[k], _always(k))
 
 
 def _always(k):
@@ -241,7 +294,7 @@ def start(key: jax.Array, loop: Loop, count: jax.Array) -> tuple[State, Info]:
     judge, trained = _trained(loop.verifier.init(keys.for_purpose(key, keys.JUDGE), task))
     key_law = keys.for_purpose(key, keys.LAW)
     if keeps_no_pool(loop):
-        pool, model, reason = (), law.fit_alone(key_law, task, truth, count), jnp.int32(ALIVE)
+        pool, model, reason = (), law.fit_alone(key_law, task, truth, count, count > 0), jnp.int32(ALIVE)
     else:
         pool = _empty(loop, truth)
         if law is None:
@@ -249,6 +302,7 @@ def start(key: jax.Array, loop: Loop, count: jax.Array) -> tuple[State, Info]:
         else:
             pool = law.add_real(key_law, task, pool, count, count > 0)
         nowhere = jax.tree.map(jnp.zeros_like, truth)  # a chain that cannot start stays here
+        pool = _closed(task, pool)
         model, reason = task.fit(
             keys.for_purpose(key, keys.FIT), _all_of(task, pool, _most_at_start(key, loop, pool)), nowhere
         )
@@ -287,7 +341,7 @@ def _refit(key, loop, state, count, k):
     always = _always(k)
     key_law = keys.for_purpose(key, keys.LAW, 0, always)
     if keeps_no_pool(loop):
-        model = law.fit_alone(key_law, task, state.model, count)
+        model = law.fit_alone(key_law, task, state.model, count, always)
         return model, (), jnp.int32(ALIVE), every_row_kept(task, count)
     acting = _acting(key, loop, state)
     pool, generated, worth = _begin(key, loop, state.pool, acting.model, count)
@@ -295,6 +349,7 @@ def _refit(key, loop, state, count, k):
         pool, counts = _collect(key, loop, acting, pool, generated, count, k, worth)
     else:
         pool, counts = law.add_round(key_law, loop, acting, pool, generated, count > 0)
+    pool = _closed(task, pool)
     wanted = count * task.rows_per_sample
     if workflow.needs_rows and law is not None:
         number = jnp.where(k == 0, wanted, workflow.number(wanted))  # the first fit sees all real rows
@@ -332,7 +387,7 @@ def _begin(key, loop, pool, model, count):
         pool = law.add_real(keys.for_purpose(key, keys.LAW, 1), task, pool, real, count > 0)
     else:
         pool = add_real(key, task, pool, real, count, weight=None if weights is None else weights[0])
-    return _open(task, pool, model), count - real, None if weights is None else weights[1]
+    return _open(task, _closed(task, pool), model), count - real, None if weights is None else weights[1]
 
 
 def _empty(loop, model):
@@ -343,6 +398,11 @@ def _empty(loop, model):
 
 def _open(task, pool, model):
     return pool if isinstance(pool, buffers.Pool) else task.open(pool, model)
+
+
+def _closed(task, pool):
+    """Sums with all rows in, ready for a fit and for rows of another model; most tasks have nothing to do for it."""
+    return task.close(pool) if hasattr(task, "close") and not isinstance(pool, buffers.Pool) else pool
 
 
 def _add(task, pool, batch: Batch, every_row: bool):
@@ -434,11 +494,13 @@ def _collect(key, loop, state, pool, count, most, k, worth):
     resample = sampling.rejected == "resample" or sampling.fixed == "kept"
     task = loop.task
     cutoff = _cutoff(key, loop, state, count, most) if loop.ranked else None
+    alike = _starts_like_a_round(loop)
 
     def add(chunk, carry):
         pool, counts = carry
         present = chunk * task.chunk_rows < most
-        data = task.generate(key, state.model, chunk, present)
+        place = keys.for_round(chunk, k) if alike else chunk
+        data = task.generate(key, state.model, place, present)
         wanted = task.number(chunk) < count
         correct = _correct(loop, state, data)
         kept = _accept(key, loop, state, data, correct, chunk, present, cutoff) & wanted

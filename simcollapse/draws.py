@@ -9,7 +9,7 @@ import math
 import jax
 import jax.numpy as jnp
 
-from simcollapse import randoms
+from simcollapse import keys, randoms
 from simcollapse.batching import chains_last
 
 LARGEST_COUNT = {4: 2**24, 8: 2**31}  # of a binomial by bytes of the float: counts up to here are exact
@@ -19,18 +19,18 @@ _TABLED = 10  # factorials below this one's are looked up
 _SEARCHED = 10.0  # expected successes below which the inverse cdf is searched
 
 
-def chi_square(key: jax.Array, freedom: jax.Array) -> jax.Array:
-    """Chi-square draws with `freedom` >= 2 degrees of freedom each."""
-    return 2 * gamma(key, freedom / 2)
+def chi_square(key: jax.Array, freedom: jax.Array, present: jax.Array | None = None) -> jax.Array:
+    """Chi-square draws with `freedom` >= 2 degrees of freedom each; `present` as in `keys.stored`."""
+    return 2 * gamma(key, freedom / 2, present)
 
 
-def gamma(key: jax.Array, shape: jax.Array) -> jax.Array:
-    """Gamma draws of scale 1 with these shape parameters, all >= 1.
+def gamma(key: jax.Array, shape: jax.Array, present: jax.Array | None = None) -> jax.Array:
+    """Gamma draws of scale 1 with these shape parameters, all >= 1; `present` as in `keys.stored`.
 
     d v, d = shape - 1/3, v = (1 + x / sqrt(9 d))^3 with x normal, accepted with probability
     min(1, exp(x^2/2 + d - d v + d log v)). Source: Marsaglia and Tsang 2000, ACM Trans. Math. Softw. 26.
     """
-    return _gamma(randoms.stream(key, shape.shape), shape)
+    return _gamma(randoms.stream(key, shape.shape, present), shape)
 
 
 def _gamma(source, shape):
@@ -324,9 +324,10 @@ def wishart_factor(key: jax.Array, freedom: jax.Array, dim: int, present: jax.Ar
 
     `present` as in `keys.stored`.
     """
-    key_diagonal, key_below = jax.random.split(key)
+    key_diagonal, key_below = keys.split(key, 2, present)
     # drawn in one dimension: with two short ones XLA's loops for CPU are four times slower
-    return bartlett(key_diagonal, freedom, dim, randoms.normal(key_below, (bartlett_normals(dim),), present))
+    normals = randoms.normal(key_below, (bartlett_normals(dim),), present)
+    return bartlett(key_diagonal, freedom, dim, normals, present)
 
 
 def bartlett_normals(dim: int) -> int:
@@ -334,14 +335,16 @@ def bartlett_normals(dim: int) -> int:
     return dim * (dim // 2) + 1
 
 
-def bartlett(key: jax.Array, freedom: jax.Array, dim: int, normals: jax.Array) -> jax.Array:
+def bartlett(
+    key: jax.Array, freedom: jax.Array, dim: int, normals: jax.Array, present: jax.Array | None = None
+) -> jax.Array:
     """The factor of `wishart_factor`, made with `bartlett_normals(dim)` standard normals of the caller.
 
     Chi on the diagonal with freedom, freedom - 1, … degrees, normals below it; with fewer degrees than dimensions the
     later columns are zero. Source: Bartlett 1933.
     """
     left = freedom - jnp.arange(dim, dtype=float)
-    chi = jnp.sqrt(chi_square(key, jnp.maximum(left, 2.0)))
+    chi = jnp.sqrt(chi_square(key, jnp.maximum(left, 2.0), present))
     chi = jnp.where(left >= 2, chi, jnp.abs(normals[-1]))  # one degree, in one column at most
     return _lower(normals[:-1].reshape(dim // 2, dim), chi, left)
 

@@ -34,9 +34,9 @@ def root(seed: int) -> jax.Array:
 
 def chain_key(key: jax.Array, cell: jax.Array, chain: jax.Array) -> jax.Array:
     """Key of one chain: `key` folded with each grid axis' index, `cell` of shape (A,), then the chain."""
-    for axis in range(cell.shape[0]):
-        key = jax.random.fold_in(key, cell[axis])
-    return jax.random.fold_in(key, chain)
+    for number in (*cell, chain):
+        key = jax.random.wrap_key_data(_folded(key, number), impl=IMPLEMENTATION)
+    return key
 
 
 def for_purpose(
@@ -49,6 +49,11 @@ def for_purpose(
     return fold_in(key, purpose * CHUNKS + chunk, present)
 
 
+def for_round(chunk: jax.Array, k: jax.Array) -> jax.Array:
+    """The chunk whose key for generating is, in round 0, that of chunk `chunk` of the real rows; else `chunk`."""
+    return jnp.where(k == 0, chunk + (REAL - GENERATE) * CHUNKS, chunk)
+
+
 def fold_in(key: jax.Array, number: jax.Array | int, present: jax.Array | None) -> jax.Array:
     """As `jax.random.fold_in`, with the same key; `present` as in `stored`.
 
@@ -57,11 +62,24 @@ def fold_in(key: jax.Array, number: jax.Array | int, present: jax.Array | None) 
     """
     if present is None:
         return jax.random.fold_in(key, number)
+    return jax.random.wrap_key_data(stored(lambda: _folded(key, number), present), impl=IMPLEMENTATION)
+
+
+def _folded(key, number):
     data = jax.random.key_data(key)
-    folded = stored(
-        lambda: jnp.stack(threefry(data[0], data[1], jnp.uint32(0), jnp.asarray(number, jnp.uint32))), present
+    return jnp.stack(threefry(data[0], data[1], jnp.uint32(0), jnp.asarray(number).astype(jnp.uint32)))
+
+
+def split(key: jax.Array, number: int, present: jax.Array | None) -> list[jax.Array]:
+    """As `jax.random.split`, with the same keys; `present` as in `fold_in`."""
+    if present is None:
+        return list(jax.random.split(key, number))
+    data = jax.random.key_data(key)
+    counter = jnp.arange(number, dtype=jnp.uint32)
+    parts = stored(
+        lambda: jnp.stack(threefry(data[0], data[1], jnp.zeros_like(counter), counter), axis=1), present
     )
-    return jax.random.wrap_key_data(folded, impl=IMPLEMENTATION)
+    return [jax.random.wrap_key_data(parts[i], impl=IMPLEMENTATION) for i in range(number)]
 
 
 def words(key: jax.Array, present: jax.Array | None = None) -> jax.Array:
@@ -78,6 +96,7 @@ def words(key: jax.Array, present: jax.Array | None = None) -> jax.Array:
     return stored(draw, present)
 
 
+@jax.jit  # traced once for equal shapes; the program is the same
 def threefry(k0, k1, x0, x1):
     """The block (x0, x1) encrypted with the key (k0, k1), all 32-bit words, by Threefry-2x32 with 20 rounds.
 

@@ -66,9 +66,9 @@ class Stream(NamedTuple):
     counter: jax.Array
 
 
-def stream(key: jax.Array, shape: tuple[int, ...]) -> Stream:
-    """The stream of an array of this shape."""
-    first, second = (jnp.broadcast_to(word, shape) for word in keys.words(key))
+def stream(key: jax.Array, shape: tuple[int, ...], present: jax.Array | None = None) -> Stream:
+    """The stream of an array of this shape; `present` as in `keys.stored`."""
+    first, second = (jnp.broadcast_to(word, shape) for word in keys.words(key, present))
     return Stream(first, second, _counter(shape))
 
 

@@ -5,10 +5,10 @@ import pytest
 from simcollapse.linalg import (
     BLOCK,
     cholesky,
+    inverse_lower,
     least_norm,
     nuclear_norm,
     rank_factor,
-    solve_lower,
     solve_positive,
 )
 
@@ -79,19 +79,28 @@ def test_least_norm_solution_of_any_rank(dim, rank):
 
 
 @pytest.mark.parametrize("dim", [1, 5, BLOCK, BLOCK + 1, 100])
-def test_cholesky_and_forward_substitution(dim):
-    """In one block and in several, against LAPACK; a zero pivot leaves a column of zeros."""
+def test_cholesky_and_inverses(dim):
+    """In one block and in several, against LAPACK, and many at a time; a zero pivot leaves a column of zeros."""
     random = np.random.default_rng(dim)
-    rows = random.normal(size=(3 * dim, dim))
-    matrix = rows.T @ rows / dim
-    lower = jax.jit(cholesky)(matrix)
-    np.testing.assert_allclose(lower, np.linalg.cholesky(matrix), rtol=0, atol=1e-12)
-    right = random.normal(size=(dim, 3))
-    found = jax.jit(solve_lower)(lower, right)
-    np.testing.assert_allclose(found, np.linalg.solve(np.tril(lower), right), rtol=1e-10, atol=1e-12)
+    rows = random.normal(size=(4, 3 * dim, dim))
+    matrices = np.einsum("cni,cnj->cij", rows, rows) / dim
+    for matrix, many in zip(matrices, zip(*jax.jit(jax.vmap(cholesky))(matrices), strict=True), strict=True):
+        for lower, inverse in (many, jax.jit(cholesky)(matrix)):
+            np.testing.assert_allclose(lower, np.linalg.cholesky(matrix), rtol=0, atol=1e-12)
+            np.testing.assert_allclose(inverse @ lower, np.eye(dim), rtol=0, atol=1e-12)
+            np.testing.assert_allclose(jax.jit(inverse_lower)(lower), inverse, rtol=0, atol=1e-11)
+            assert (np.triu(lower, 1) == 0).all() and (np.triu(inverse, 1) == 0).all()
 
-    at = dim // 2
+    at, matrix = dim // 2, matrices[0]
     matrix[at] = matrix[:, at] = 0
-    lower = np.asarray(jax.jit(cholesky)(matrix))
+    lower = np.asarray(jax.jit(cholesky)(matrix)[0])
     np.testing.assert_allclose(lower @ lower.T, matrix, atol=1e-12)
     assert (lower[:, at] == 0).all() and (np.delete(np.diagonal(lower), at) > 0).all()
+
+
+def test_cholesky_of_a_matrix_without_full_rank_spans_its_rank_alone():
+    random = np.random.default_rng(0)
+    for dim, rank in ((6, 3), (100, 9), (100, 60)):
+        rows = random.normal(size=(rank, dim))
+        lower = np.asarray(jax.jit(cholesky)(rows.T @ rows)[0])
+        np.testing.assert_allclose(lower[:, :rank] @ lower[:, :rank].T, rows.T @ rows, atol=1e-9 * dim)

@@ -29,7 +29,7 @@ def thin(key, task: Discrete, pool: Sums, number) -> Sums:
     return Sums(multivariate_hypergeometric(key, number, pool.count))
 
 
-def fit_alone(key, task: Discrete, model: Model, count) -> Model:
+def fit_alone(key, task: Discrete, model: Model, count, present) -> Model:
     """Shares of `count` draws of `model`. Source: classical."""
     number = count.astype(float)
     return Model(multinomial(key, number, model.probability) / jnp.maximum(number, 1.0))

@@ -4,11 +4,11 @@ In coordinates where the model is N(0, I), the sum of n rows is sqrt(n) z and th
 Wishart_D(n - 1, I), independent of it. So these are drawn: O(D^2) random numbers instead of O(n D).
 """
 
-import jax
 import jax.numpy as jnp
 
-from simcollapse import chain, randoms
+from simcollapse import chain, keys, randoms
 from simcollapse.draws import wishart_factor
+from simcollapse.linalg import inverse_lower
 from simcollapse.tasks.gaussian import Gaussian, Model, Moments, Sums
 from simcollapse.verifiers.none import NoVerifier
 
@@ -21,14 +21,15 @@ def why_not(task: Gaussian, sampling: chain.Sampling, least: int, most: int) -> 
     return None
 
 
-def fit_alone(key, task: Gaussian, model: Model, count) -> Model:
+def fit_alone(key, task: Gaussian, model: Model, count, present) -> Model:
     """Mean and covariance fitted to `count` rows of `model` and nothing else.
 
     Source: classical (Cochran 1934; Bartlett 1933).
     """
     number = count.astype(float)
-    mean, scatter = _statistics(key, task, number, count > 0)
-    return task.refitted(model, mean / jnp.sqrt(number), scatter / jnp.sqrt(task.divisor(number)))
+    mean, scatter = _statistics(key, task, number, present)
+    lower = scatter / jnp.sqrt(task.divisor(number))
+    return task.refitted(model, mean / jnp.sqrt(number), lower, inverse_lower(lower))
 
 
 def add_real(key, task: Gaussian, pool: Sums, count, present) -> Sums:
@@ -57,6 +58,6 @@ def _add(key, task, pool, count, present):
 
 def _statistics(key, task, number, present):
     """sqrt(n) times the mean of n standard normal rows, (D,), and a triangular root of their scatter, (D, D)."""
-    key_mean, key_scatter = jax.random.split(key)
-    mean = randoms.normal(key_mean, (task.dim,))
+    key_mean, key_scatter = keys.split(key, 2, present)
+    mean = randoms.normal(key_mean, (task.dim,), present)
     return mean, wishart_factor(key_scatter, number - 1, task.dim, present)

@@ -9,7 +9,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
-from simcollapse import chain, randoms
+from simcollapse import chain, keys, randoms
 from simcollapse.draws import wishart_factor
 from simcollapse.tasks.designs import Fixed, Orthogonal
 from simcollapse.tasks.linear_regression import LinearRegression, Model
@@ -40,7 +40,7 @@ def reduced(task: LinearRegression) -> LinearRegression:
     return dataclasses.replace(task, design=dataclasses.replace(design, **one))
 
 
-def fit_alone(key, task: LinearRegression, model: Model, count) -> Model:
+def fit_alone(key, task: LinearRegression, model: Model, count, present) -> Model:
     """Least squares fitted to `count` samples of `model` and nothing else.
 
     coef = model.coef + noise u with gram^(1/2) u ~ N(0, I_D). On a prescribed design gram = n F F' is fixed and
@@ -50,10 +50,10 @@ def fit_alone(key, task: LinearRegression, model: Model, count) -> Model:
 
     Source: classical (Bartlett 1933; Cochran 1934; the t as the scale mixture over Wishart: Dickey 1967).
     """
-    key_shift, key_scale, key_rest = jax.random.split(key, 3)
+    key_shift, key_scale, key_rest = keys.split(key, 3, present)
     design, dim = task.design, task.dim
     rows = _num_rows(task, count)
-    shift = randoms.normal(key_shift, (dim,))
+    shift = randoms.normal(key_shift, (dim,), present)
     if isinstance(design, Orthogonal):
         shift = shift / jnp.sqrt(count.astype(float))
     elif isinstance(design, Fixed):
@@ -91,9 +91,9 @@ def _add(key, task, pool, count, present):
 
     Source: classical (Bartlett 1933; Cochran 1934).
     """
-    key_gram, key_cross, key_square = jax.random.split(key, 3)
+    key_gram, key_cross, key_square = keys.split(key, 3, present)
     design, dim = task.design, task.dim
-    z = randoms.normal(key_cross, (dim,))
+    z = randoms.normal(key_cross, (dim,), present)
     rows = _num_rows(task, count)
     if isinstance(design, Orthogonal):
         gram = jnp.full(dim, count.astype(float))

@@ -71,6 +71,7 @@ class Discrete:
     most_samples = MOST_SAMPLES
     rows_per_sample = 1
     prescribed = False
+    real_is_generated = True
     undefined = ("kl",)
     model_dims = {"probability": ("outcome",)}  # noqa: RUF012 (read only)
     descriptions = {  # noqa: RUF012 (read only)

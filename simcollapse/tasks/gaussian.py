@@ -26,7 +26,7 @@ from simcollapse.checks import (
     option,
     parameter,
 )
-from simcollapse.linalg import cholesky, nuclear_norm, solve_lower
+from simcollapse.linalg import cholesky, nuclear_norm
 from simcollapse.tasks.designs import CHUNK, MOST_SAMPLES
 from simcollapse.tasks.features import Covariance, check_covariance
 
@@ -60,9 +60,10 @@ class Model(NamedTuple):
 class Sums(NamedTuple):
     """Additive statistics of a pool: rows of earlier rounds about the truth, of this round about its model."""
 
-    base: "Moments"
+    base: "Moments"  # of a closed pool, all rows
     latest: "Moments"  # in coordinates where `reference` is N(0, I)
     reference: Model
+    alone: jax.Array  # (), bool, of a closed pool: there are no rows of earlier rounds
 
 
 class Moments(NamedTuple):
@@ -122,6 +123,7 @@ class Gaussian:
     most_samples = MOST_SAMPLES
     rows_per_sample = 1
     prescribed = False
+    real_is_generated = True
     undefined = ("log_det", "log_mahalanobis", "model_log_det")  # of a singular covariance
 
     @property
@@ -175,11 +177,15 @@ class Gaussian:
 
     def empty(self, model: Model) -> Sums:
         nothing = Moments(jnp.zeros((self.dim, self.dim)), jnp.zeros(self.dim), jnp.zeros(()))
-        return Sums(nothing, nothing, model)
+        return Sums(nothing, nothing, model, jnp.asarray(True))
 
     def open(self, pool: Sums, model: Model) -> Sums:
-        """The same sums, ready for rows of `model`: what they hold becomes rows of earlier rounds."""
-        return self.empty(model)._replace(base=_together(pool))
+        """The sums of a closed or empty pool, ready for rows of `model`: its own become rows of earlier rounds."""
+        return self.empty(model)._replace(base=pool.base)
+
+    def close(self, pool: Sums) -> Sums:
+        """The sums with all rows together, for a fit or for rows of another model: four products of matrices, once."""
+        return pool._replace(base=_together(pool), alone=pool.base.count == 0)
 
     def add(self, pool: Sums, batch: chain.Batch) -> Sums:
         """`pool` with the batch's rows, which must be of the model that it is ready for."""
@@ -197,22 +203,22 @@ class Gaussian:
         """Sums of rows out of a buffer."""
         weighted = rows * weight[:, None]
         sums = Moments(weighted.T @ rows, weighted.sum(axis=0), weight.sum())
-        return self.empty(self.truth_model())._replace(base=sums)
+        return self.empty(self.truth_model())._replace(base=sums, alone=jnp.asarray(False))
 
     def fit(self, key, pool: Sums, previous: Model) -> tuple[Model, jax.Array]:
-        """Mean and covariance of the pool, and why the fit failed (0: it did not); a failed fit returns `previous`."""
-        alone = pool.base.count == 0  # then the fit is made about the round's own model, whatever its scale
+        """Mean and covariance of a closed pool, and why the fit failed (0: it did not); then `previous` is returned."""
+        # rows of one model alone are fitted about it, whatever its scale
         sums, reference = jax.tree.map(
-            lambda one, all: jnp.where(alone, one, all),
+            lambda one, all: jnp.where(pool.alone, one, all),
             (pool.latest, pool.reference),
-            (_together(pool), self.truth_model()),
+            (pool.base, self.truth_model()),
         )
         count = jnp.maximum(sums.count, LEAST)
         scatter = sums.gram - sums.total[:, None] * sums.total[None] / count
-        lower = cholesky(scatter / self.divisor(count))
+        lower, inverse = cholesky(scatter / self.divisor(count))
         # n rows span n - 1 directions about their mean; rounding would leave more
         lower = jnp.where(jnp.arange(self.dim, dtype=float)[None] < count - 1, lower, 0.0)
-        model = self.refitted(reference, sums.total / count, lower)
+        model = self.refitted(reference, sums.total / count, lower, inverse)
         reason = jnp.where(sums.count < LEAST, chain.TOO_FEW, chain.ALIVE).astype(jnp.int32)
         return jax.tree.map(
             lambda new, old: jnp.where(reason == chain.ALIVE, new, old), model, previous
@@ -222,13 +228,13 @@ class Gaussian:
         """What the scatter of `count` rows is divided by."""
         return count - 1 if self.estimator == "unbiased" else count
 
-    def refitted(self, model: Model, shift, lower) -> Model:
+    def refitted(self, model: Model, shift, lower, inverse) -> Model:
         """N(shift, lower lower') in coordinates where `model` is N(0, I); `lower` (D, D) is lower triangular."""
         diagonal = jnp.diagonal(lower)
         regular = jnp.all(diagonal > 0) & jnp.isfinite(model.log_det)
         growth = jnp.sum(jnp.log(jnp.where(diagonal > 0, diagonal, 1.0)))
         factor, change = _scaled(model.factor @ lower)
-        inverse, inverse_change = _scaled(solve_lower(lower, model.inverse))
+        inverse, inverse_change = _scaled(inverse @ model.inverse)
         return Model(
             mean=model.mean + jnp.exp(model.log_scale) * (model.factor @ shift),
             factor=factor,
@@ -318,7 +324,7 @@ def gaussian(
 
 def _together(pool: Sums) -> Moments:
     """The sums of all rows in coordinates where the real data are N(0, I)."""
-    base, latest, model = pool
+    base, latest, model, _ = pool
     root = jnp.exp(model.log_scale) * model.factor
     moved = root @ latest.total
     outer = moved[:, None] * model.mean[None]

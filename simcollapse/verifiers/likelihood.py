@@ -17,7 +17,7 @@ from simcollapse.checks import (
     numbers,
     parameter,
 )
-from simcollapse.linalg import cholesky, solve_lower
+from simcollapse.linalg import cholesky
 
 _DENSITY = ("center", "bias", "direction", "scale", "radius", "keep")  # arguments of a density task alone
 _DISCRETE = ("probabilities", "threshold")  # and of a discrete one
@@ -222,8 +222,7 @@ def _fitted(key, task, count):
     nothing = jnp.zeros((task.dim, task.dim)), jnp.zeros(task.dim)
     gram, total = jax.lax.fori_loop(0, chunks, add, nothing)
     rows = count.astype(gram.dtype)
-    lower = cholesky((gram - total[:, None] * total[None] / rows) / (rows - 1))
-    inverse = solve_lower(lower, jnp.eye(task.dim, dtype=gram.dtype))
+    lower, inverse = cholesky((gram - total[:, None] * total[None] / rows) / (rows - 1))
     return total / rows, jnp.where(jnp.all(jnp.diagonal(lower) > 0), inverse, jnp.nan)
 
 

@@ -21,6 +21,7 @@ QUANTILES = {"low": 0.05, "middle": 0.5, "high": 0.95}
 BUFFER_BYTES = 2**28  # of the rows that one block holds; two blocks run at a time
 LARGEST_BLOCK = 16  # chains; more are no faster
 ROOMS = (100, 1000)  # rows a round up to which cells share a program with room for so many
+SHORT_ROW = 10  # numbers
 AT_ONCE = 2  # programs: compiling one leaves part of two cores idle
 
 
@@ -39,8 +40,10 @@ def simulate(
     `seed` is the figure's, followed by the place of the cell: cells share no random numbers.
     """
     size, room = None, None  # the engine's own, the same for every n: one program
-    places = next((most for most in ROOMS if n <= most), n)
     keeps_rows = workflow == "accumulate_subsample" and task.kind != "discrete"  # of which counts will do
+    # an empty place costs less than another program to compile where rows are short and not compared with each other
+    rooms = ROOMS[-1:] if not task.needs_rows and task.dim <= SHORT_ROW else ROOMS
+    places = next((most for most in rooms if n <= most), n)
     if keeps_rows or task.needs_rows:
         room = places
     if keeps_rows:
