@@ -149,6 +149,7 @@ def _loop(static: Static, batched_leaves, shared_leaves) -> chain.Loop:
         static.limit,
         static.ranked,
         static.record_model,
+        static.rounds,
         static.most_real,
     )
 

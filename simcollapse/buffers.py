@@ -8,9 +8,6 @@ import jax.numpy as jnp
 from simcollapse import keys
 
 Tree = Any
-MOST_COUNTED = (
-    8192  # places of a pool, up to which comparing the rows of a round is mostly faster than sorting
-)
 
 
 class Pool(NamedTuple):
@@ -20,6 +17,9 @@ class Pool(NamedTuple):
     born: jax.Array  # (M,), int32, round that made the row, 0 = real
     weight: jax.Array  # (M,), positive where filled
     count: jax.Array  # (), int32
+    made: jax.Array | None = (
+        None  # (K + 1,), int32, rows of each round, if a workflow asks how many there are
+    )
 
 
 class Seen(NamedTuple):
@@ -29,14 +29,15 @@ class Seen(NamedTuple):
     weight: jax.Array  # (L,), 0: no row here
 
 
-def empty(task: Any, capacity: int) -> Pool:
-    """A pool for `capacity` rows of `task`, with none in it."""
+def empty(task: Any, capacity: int, rounds: int | None = None) -> Pool:
+    """A pool for `capacity` rows of `task`, with none in it; `rounds` of them are counted apart (None: none is)."""
     shapes = jax.eval_shape(lambda key: task.rows(task.real(key, jnp.int32(0), None)), keys.root(0))
     return Pool(
         rows=jax.tree.map(lambda s: jnp.zeros((capacity, *s.shape[1:]), s.dtype), shapes),
         born=jnp.zeros(capacity, dtype=jnp.int32),
         weight=jnp.zeros(capacity),
         count=jnp.int32(0),
+        made=None if rounds is None else jnp.zeros(rounds, dtype=jnp.int32),
     )
 
 
@@ -52,6 +53,7 @@ def add(pool: Pool, rows: Tree, weight: jax.Array, born: jax.Array) -> Pool:
         born=put(pool.born, jnp.broadcast_to(born, place.shape)),
         weight=put(pool.weight, weight),
         count=count,
+        made=_counted(pool.made, born, count - pool.count),
     )
 
 
@@ -73,12 +75,18 @@ def append(pool: Pool, rows: Tree, weight: jax.Array, born: jax.Array) -> Pool:
         piece = jnp.where(stays.reshape(-1, *[1] * (held.ndim - 1)), here, moved)
         return jax.lax.dynamic_update_slice_in_dim(held, piece, start, 0)
 
+    more = jnp.sum(weight > 0, dtype=jnp.int32)
     return Pool(
         rows=jax.tree.map(put, pool.rows, rows),
         born=put(pool.born, jnp.full(number, born, dtype=jnp.int32)),
         weight=put(pool.weight, weight),
-        count=pool.count + jnp.sum(weight > 0, dtype=jnp.int32),
+        count=pool.count + more,
+        made=_counted(pool.made, born, more),
     )
+
+
+def _counted(made, born, more):
+    return None if made is None else made + jnp.where(jnp.arange(len(made), dtype=jnp.int32) == born, more, 0)
 
 
 def filled(pool: Pool) -> jax.Array:
@@ -111,43 +119,6 @@ def places(filled: jax.Array, weight: jax.Array, capacity: int) -> tuple[jax.Arr
     return place, filled + jnp.sum(weight > 0, dtype=jnp.int32)
 
 
-def tickets(key: jax.Array, pool: Pool) -> jax.Array:
-    """Random numbers in whose order rows are drawn, (M,), uint32; the largest number where there is no row."""
-    ticket = jax.random.bits(key, pool.born.shape, "uint32") >> 1
-    return jnp.where(filled(pool), ticket, jnp.uint32(2**32 - 1))
-
-
 def taken(chosen: jax.Array, filled: jax.Array, count: jax.Array) -> jax.Array:
     """Weight of each of the `chosen` places: 1 for the first `count` of them that hold a row, else 0."""
     return (jnp.arange(chosen.shape[0], dtype=jnp.int32) < jnp.minimum(count, filled)).astype(float)
-
-
-def ranks(pool: Pool, ticket: jax.Array) -> jax.Array:
-    """How many rows of the same round have a smaller ticket, (M,), for each row; at empty places, any number."""
-    there = filled(pool)
-    born = jnp.where(there, pool.born, jnp.int32(2**31 - 1))
-    place = jnp.arange(len(born), dtype=jnp.int32)
-    before = place - jnp.searchsorted(born, born).astype(jnp.int32)  # a round's rows stand together
-    if len(born) > MOST_COUNTED:
-        return _sorted(born, ticket, before)
-    return _counted(born, ticket, jnp.max(jnp.where(there, before, 0)))
-
-
-def _counted(born, ticket, most):
-    """Ranks by comparing all rows of a round; in the largest are `most` + 1."""
-    size = born.shape[0]
-    born_around = jnp.pad(born, size, constant_values=-1)  # no round
-    ticket_around = jnp.pad(ticket, size)
-
-    def compare(step, rank):
-        around = (born_around, ticket_around)
-        other_born, other = (jax.lax.dynamic_slice(x, (size + step,), (size,)) for x in around)
-        smaller = (other < ticket) | ((other == ticket) & (step < 0))
-        return rank + (smaller & (other_born == born)).astype(jnp.int32)
-
-    return jax.lax.fori_loop(-most, most + 1, compare, jnp.zeros(size, jnp.int32))
-
-
-def _sorted(born, ticket, before):
-    """Ranks by sorting, which leaves each round where it stands."""
-    return jnp.zeros_like(before).at[jnp.lexsort((ticket, born))].set(before)

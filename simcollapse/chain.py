@@ -82,9 +82,10 @@ def pack(info: Info) -> Packed:
     """See `Packed`."""
     kinds: dict[str, list] = {"floats": [], "whole": [], "others": []}
     for leaf in jax.tree.leaves(info):
-        kinds[_kind(leaf)].append(leaf)
-    floats, whole = (jnp.stack(kinds[kind] or [jnp.zeros(())]) for kind in ("floats", "whole"))
-    return Packed(floats.astype(float), whole.astype(jnp.int32), kinds["others"])
+        kind = _kind(leaf)
+        kinds[kind].append(leaf.astype(jnp.int32) if kind == "whole" else leaf)
+    floats = jnp.stack(kinds["floats"]) if kinds["floats"] else jnp.zeros(0)
+    return Packed(floats, jnp.stack(kinds["whole"]), kinds["others"])
 
 
 def unpack(packed: Packed, like: Info) -> Info:
@@ -215,6 +216,7 @@ class Loop(NamedTuple):
     limit: int  # most rows that one fit takes out of a buffer
     ranked: int  # rows of the largest round, where the verifier ranks them; else 0
     record_model: bool
+    rounds: int = 0  # K
     most_real: int | None = (
         None  # rows of round 0, whose fit sees so many places of a buffer; None for all places
     )
@@ -392,7 +394,8 @@ def _begin(key, loop, pool, model, count):
 
 def _empty(loop, model):
     if loop.capacity is not None:
-        return buffers.empty(loop.task, loop.capacity)
+        counted = loop.rounds + 1 if getattr(loop.workflow, "counts_rounds", False) else None
+        return buffers.empty(loop.task, loop.capacity, counted)
     return loop.task.empty(model)
 
 
@@ -428,7 +431,9 @@ def _keep(loop, went_on, pool, before):
     if isinstance(pool, buffers.Pool):
         if _keeps_every_row(loop):
             return pool
-        return pool._replace(count=jnp.where(went_on, pool.count, before.count))
+        return pool._replace(
+            count=jnp.where(went_on, pool.count, before.count), made=_select(went_on, pool.made, before.made)
+        )
     return _select(went_on, pool, before)
 
 

@@ -6,10 +6,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import stats
 
 import simcollapse as sc
 from simcollapse import buffers
-from tests.helpers import assert_mean, assert_proportion
+from tests.helpers import FALSE_ALARM, assert_mean, assert_proportion
 from theory.workflows import contaminated as mixture_theory
 from theory.workflows import fresh_real as mixing
 from theory.workflows import linear
@@ -154,6 +155,7 @@ def _pool(born, weight=None):
         born=jnp.asarray([*born, 0, 0], jnp.int32),
         weight=jnp.asarray([*(np.ones(len(born)) if weight is None else weight), 0.0, 0.0]),
         count=jnp.int32(len(born)),
+        made=jnp.asarray(np.bincount(born, minlength=8), jnp.int32),
     )
 
 
@@ -176,20 +178,26 @@ def test_stratified_draws_take_turns_among_rounds():
     assert_proportion(times[3:7], 20_000, 0.5, resolution=0.04)
 
 
-def test_turns_are_counted_and_sorted_alike():
-    """Both against a plain loop; equal tickets go by place."""
-    rng = np.random.default_rng(0)
-    for rounds in ([5, 1, 0, 9, 3], [7], [1, 1, 1]):
-        born = np.repeat(np.arange(len(rounds)), rounds)
-        ticket = rng.integers(0, 6, len(born))
-        wanted = [
-            sum(born[j] == born[i] and (ticket[j], j) < (ticket[i], i) for j in range(len(born)))
-            for i in range(len(born))
-        ]
-        given = jnp.asarray(born, jnp.int32), jnp.asarray(ticket, "uint32")
-        assert buffers._counted(*given, jnp.int32(max(rounds) - 1)).tolist() == wanted
-        before = np.arange(len(born)) - np.searchsorted(born, born)
-        assert buffers._sorted(*given, jnp.asarray(before, jnp.int32)).tolist() == wanted
+def test_stratified_draws_within_a_turn_are_even():
+    """Rounds of 3, 3 and 1 rows and 4 wanted: one of each, and a second of one of the larger two, any of its rows."""
+    times = _drawn(sc.accumulate_subsample(4, strategy="stratified"), _pool([0, 0, 0, 1, 1, 1, 2]), 4)
+    assert times[6] == 20_000
+    assert_proportion(times[:6], 20_000, 0.5, resolution=0.04)
+
+
+def test_pairs_of_stratified_draws_are_as_likely_as_others():
+    """Two of four rows of each of two rounds: 36 sets, by chi-square."""
+    pool, workflow = _pool([0, 0, 0, 0, 1, 1, 1, 1]), sc.accumulate_subsample(4, strategy="stratified")
+    draw = jax.vmap(lambda key: workflow.choose(key, pool, jnp.int32(4), jnp.int32(1), 4).rows)
+    rows = np.sort(np.asarray(jax.jit(draw)(jax.random.split(jax.random.key(1), 72_000))), axis=1)
+    seen = np.unique(rows @ 8 ** np.arange(4), return_counts=True)[1]
+    assert len(seen) == 36
+    assert stats.chi2.sf(np.sum((seen - 2000.0) ** 2) / 2000, 35) > FALSE_ALARM
+
+
+def test_no_more_rows_than_there_are_are_drawn_by_turns():
+    times = _drawn(sc.accumulate_subsample(9, strategy="stratified"), _pool([0, 1, 1]), 3, draws=100)
+    assert times[:3].tolist() == [100, 100, 100]
 
 
 def test_old_rows_are_drawn_less_often():

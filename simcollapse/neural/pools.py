@@ -69,6 +69,7 @@ def seen(key: jax.Array, workflow: Any, pool: Pool, wanted: int, k: int, limit: 
         born=jnp.asarray(padded),
         weight=jnp.asarray(np.arange(room) < number, dtype=float),
         count=jnp.int32(number),
+        made=jnp.asarray(np.bincount(pool.born, minlength=1 << k.bit_length()), dtype=jnp.int32),
     )
     chosen = _choose(workflow, key, places, jnp.int32(wanted), jnp.int32(k), limit)
     there = np.asarray(chosen.weight) > 0

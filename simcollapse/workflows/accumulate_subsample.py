@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from simcollapse import buffers, randoms, shuffling
+from simcollapse import buffers, keys, ordering, randoms, shuffling
 from simcollapse.checks import as_numbers, check_fields, check_shape, check_whole, option, parameter
 
 STRATEGIES = ("uniform", "age", "stratified", "verifier")
@@ -29,6 +29,11 @@ class AccumulateSubsample:
     keeps = True
     fits_alone = True
     needs_rows = True
+
+    @property
+    def counts_rounds(self) -> bool:
+        """Whether it must be known how many rows of the pool are of each round."""
+        return self.strategy == "stratified"
 
     @property
     def alike(self) -> bool:
@@ -55,7 +60,7 @@ class AccumulateSubsample:
     def _order(self, key, pool, k, count, limit):
         """Places (limit,) that begin with those of the `count` rows that are drawn, empty ones last."""
         if self.strategy == "stratified":
-            return _by_turn(pool, buffers.tickets(key, pool), count, limit)
+            return _by_turn(key, pool.made, jnp.minimum(count, pool.count), limit, k >= 0)
         if self.decay is not None:  # by age
             age = (k - pool.born).astype(self.decay.dtype)
             log_weight = jnp.log(self.decay) * age
@@ -67,19 +72,38 @@ class AccumulateSubsample:
         return jax.lax.top_k(score, limit)[1]
 
 
-def _by_turn(pool: buffers.Pool, ticket, count, limit: int):
-    """Places (limit,), first of `count` rows: one of every round, then a second of every round, and so on, by ticket.
+def _by_turn(key, made, count, limit: int, present):
+    """Places (limit,), of which the first `count` are drawn: one of every round, then a second one, and so on.
 
-    Of the last turn not all rounds may be among them: those whose tickets are the smallest are.
+    `made` (K + 1,) are the rows of each round, which stand together. Of the last turn not all rounds may be among them:
+    as many as are left, each as likely as another.
     """
-    there = buffers.filled(pool)
-    turn = jnp.where(there, buffers.ranks(pool, ticket), len(ticket)).astype(jnp.float32)
-    # Numbers in single precision: XLA for CPU picks the largest of these many times faster than it sorts. Turns are
-    # exact in it; of tickets that agree in their first 24 bits, that of the earlier row counts as smaller.
-    turns = -jax.lax.top_k(-turn, limit)[0]
-    last = turns[jnp.clip(count, 1, limit) - 1]
-    chance = 1 - ticket.astype(jnp.float32) * 2.0**-32
-    return jax.lax.top_k(jnp.where(turn < last, 2.0, jnp.where(turn == last, chance, 0.0)), limit)[1]
+    turns = _most_turns(made, count)
+    full = jnp.minimum(made, turns)
+    key_rounds, key_rows = keys.split(key, 2, present)
+    ticket = jnp.where(made > turns, randoms.uniform(key_rounds, made.shape, present), 2.0)
+    earlier = jnp.arange(len(made), dtype=jnp.int32)
+    before = (ticket[None] < ticket[:, None]) | (
+        (ticket[None] == ticket[:, None]) & (earlier[None] < earlier[:, None])
+    )
+    rank = jnp.sum(before, axis=1, dtype=jnp.int32)
+    drawn = full + ((made > turns) & (rank < count - jnp.sum(full, dtype=jnp.int32))).astype(jnp.int32)
+    last = jnp.cumsum(drawn, dtype=jnp.int32)
+    place = jnp.arange(limit, dtype=jnp.int32)
+    born = jnp.minimum(ordering.steps_below(last.astype(float), place.astype(float)), len(made) - 1)
+    first = jnp.cumsum(made, dtype=jnp.int32) - made
+    turn = place - (last - drawn)[born]
+    return first[born] + shuffling.permuted_apart(key_rows, turn, made[born], born, present)
+
+
+def _most_turns(made, count):
+    """The most turns in which every round has its row, or has none left, and no more than `count` are drawn."""
+
+    def set_bit(i, turns):
+        more = turns | (jnp.int32(2**30) >> i)
+        return jnp.where(jnp.sum(jnp.minimum(made, more), dtype=jnp.int32) <= count, more, turns)
+
+    return jax.lax.fori_loop(0, 31, set_bit, jnp.int32(0))
 
 
 def accumulate_subsample(
