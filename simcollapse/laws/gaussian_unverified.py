@@ -8,7 +8,6 @@ import jax.numpy as jnp
 
 from simcollapse import chain, keys, randoms
 from simcollapse.draws import wishart_factor
-from simcollapse.linalg import inverse_lower
 from simcollapse.tasks.gaussian import Gaussian, Model, Moments, Sums
 from simcollapse.verifiers.none import NoVerifier
 
@@ -29,7 +28,7 @@ def fit_alone(key, task: Gaussian, model: Model, count, present) -> Model:
     number = count.astype(float)
     mean, scatter = _statistics(key, task, number, present)
     lower = scatter / jnp.sqrt(task.divisor(number))
-    return task.refitted(model, mean / jnp.sqrt(number), lower, inverse_lower(lower))
+    return task.refitted(model, mean / jnp.sqrt(number), lower)
 
 
 def add_real(key, task: Gaussian, pool: Sums, count, present) -> Sums:

@@ -26,7 +26,7 @@ from simcollapse.checks import (
     option,
     parameter,
 )
-from simcollapse.linalg import cholesky, nuclear_norm
+from simcollapse.linalg import cholesky, inverse_lower, nuclear_norm
 from simcollapse.tasks.designs import CHUNK, MOST_SAMPLES
 from simcollapse.tasks.features import Covariance, check_covariance
 
@@ -228,8 +228,12 @@ class Gaussian:
         """What the scatter of `count` rows is divided by."""
         return count - 1 if self.estimator == "unbiased" else count
 
-    def refitted(self, model: Model, shift, lower, inverse) -> Model:
-        """N(shift, lower lower') in coordinates where `model` is N(0, I); `lower` (D, D) is lower triangular."""
+    def refitted(self, model: Model, shift, lower, inverse=None) -> Model:
+        """N(shift, lower lower') in coordinates where `model` is N(0, I); `lower` (D, D) is lower triangular.
+
+        `inverse` is that of `lower`, where it is known.
+        """
+        inverse = inverse_lower(lower) if inverse is None else inverse
         diagonal = jnp.diagonal(lower)
         regular = jnp.all(diagonal > 0) & jnp.isfinite(model.log_det)
         growth = jnp.sum(jnp.log(jnp.where(diagonal > 0, diagonal, 1.0)))
