@@ -224,10 +224,10 @@ def text_task(
         raise ValueError(
             f"references must be as many as prompts, one or more, got {len(references)} and {len(prompts)}"
         )
-    if longest + sampling.most > width or width > fitter.config.context:
+    if longest + sampling.most > width or width > fitter.config.length:
         raise ValueError(
             f"rows must be as wide as the longest prompt and an answer ({longest} + {sampling.most} tokens) and no "
-            f"wider than the model's context ({fitter.config.context}), got {width}"
+            f"wider than the model's context ({fitter.config.length}), got {width}"
         )
     if len(rows["source"]) and not 0 <= rows["source"].min() <= rows["source"].max() < len(prompts):
         raise ValueError(f"rows.source must be places among {len(prompts)} prompts")

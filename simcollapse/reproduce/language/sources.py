@@ -14,6 +14,7 @@ from simcollapse.neural.language import checkpoints as published
 from simcollapse.neural.language import encoding, grammar, made, texts
 from simcollapse.neural.language.base import base_model
 from simcollapse.neural.language.config import Config as Decoder
+from simcollapse.neural.language.config import of_length
 from simcollapse.neural.language.rows import Reader, prompts_of
 from simcollapse.reproduce.language.settings import MADE, Config
 
@@ -95,6 +96,7 @@ def _real(config: Config) -> Source:
             f"{config.checkpoint} must have a context of at least {config.tokens} tokens, which a text may have here, "
             f"it has {decoder.context}"
         )
+    decoder = of_length(decoder, config.tokens)
     wanted = config.chains * (config.n_prompts + config.extra_real)
     name, limit = config.data, 4 * wanted + 10 * config.held_out  # some are too long, and a chain has its own
     if Path(name).suffix:

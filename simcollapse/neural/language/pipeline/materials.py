@@ -10,6 +10,7 @@ from simcollapse.neural import pools
 from simcollapse.neural.language import checkpoints, encoding, made, texts
 from simcollapse.neural.language.base import base_model
 from simcollapse.neural.language.checkpoints import Checkpoint
+from simcollapse.neural.language.config import of_length
 from simcollapse.neural.language.pipeline.settings import EMBEDDED, Settings
 from simcollapse.neural.language.rows import Reader, prompts_of
 
@@ -74,6 +75,7 @@ def _read(s: Settings) -> Materials:
         raise ValueError(
             f"width must be at most the model's context of {decoder.context} tokens, got {width}"
         )
+    decoder = of_length(decoder, width)
     if width <= s.generate.most:
         raise ValueError(f"width must be more than generate.most, {s.generate.most}, got {width}")
     loaded = _texts(s)
@@ -121,7 +123,7 @@ def _read(s: Settings) -> Materials:
         f"{asked.source}: {len(fitted.prompts):,} prompts of {len(asked.pairs):,} ({fitted.too_long:,} too long)",
     )
     return Materials(
-        checkpoint,
+        checkpoint._replace(config=decoder),
         Reader(reader.decode, frozenset(marks)),
         rows,
         fitted.prompts,
