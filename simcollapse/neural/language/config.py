@@ -1,13 +1,13 @@
 """What a decoder is made of, and the same as a Hugging Face `config.json`."""
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from simcollapse.checks import check_choice, check_shape, check_value, check_whole
+from simcollapse.neural.language import scalings
 from simcollapse.neural.transformer import rotary
 from simcollapse.neural.transformer.rotary import Rope
 
@@ -184,10 +184,10 @@ def read(json: Mapping[str, Any], precision: str = "float32") -> Config:
         kv_heads=json.get("num_key_value_heads"),
         head=json.get("head_dim") or (256 if family == "gemma2" else None),
         hidden=json["intermediate_size"],
-        context=_context(json),
+        context=scalings.context(json),
         tied=json.get("tie_word_embeddings", family == "gemma2"),
         epsilon=json.get("rms_norm_eps", 1e-6),
-        rope=_rope(json),
+        rope=scalings.read(json),
         start=json.get("bos_token_id"),
         stops=_tokens(json.get("eos_token_id")),
         precision=precision,
@@ -197,7 +197,7 @@ def read(json: Mapping[str, Any], precision: str = "float32") -> Config:
 
 def written(config: Config) -> dict[str, Any]:
     """The entries of a `config.json` that `transformers` reads, of version 4 and of version 5."""
-    rope, stops = _written_rope(config.rope), config.stops
+    rope, stops = scalings.written(config.rope), config.stops
     out = {
         "architectures": [ARCHITECTURES[config.family]],
         "model_type": config.family,
@@ -233,23 +233,6 @@ def written(config: Config) -> dict[str, Any]:
     }
 
 
-_ORIGINAL = "original_max_position_embeddings"
-_SCALINGS = {  # entries of each, and the fields of `Rope`
-    "default": {},
-    "linear": {"factor": "factor"},
-    "llama3": {
-        "factor": "factor", "low_freq_factor": "low", "high_freq_factor": "high", _ORIGINAL: "original",
-    },
-    "yarn": {
-        "factor": "factor", "beta_slow": "low", "beta_fast": "high", _ORIGINAL: "original",
-        "attention_factor": "magnitude", "truncate": "rounded",
-    },
-    "dynamic": {"factor": "factor"},
-    "longrope": {
-        "factor": "factor", _ORIGINAL: "original", "attention_factor": "magnitude", "short_factor": "short",
-        "long_factor": "long",
-    },
-}  # fmt: skip
 _NEEDED = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
 
 
@@ -273,78 +256,10 @@ def _windows(json: Mapping[str, Any]) -> tuple[int | None, ...]:
     """Published Gemma 2: the first layer and every other one after it look at a window."""
     layers = json["num_hidden_layers"]
     kinds = json.get("layer_types") or [("sliding_attention", "full_attention")[i % 2] for i in range(layers)]
+    for kind in kinds:
+        check_choice("config.json: layer_types", kind, ("sliding_attention", "full_attention"))
     size = json.get("sliding_window", 4096)
     return tuple(size if kind == "sliding_attention" else None for kind in kinds)
-
-
-def _scaling(json: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """The kind of RoPE and its entries, those that have a value.
-
-    As in `transformers`, an `original_max_position_embeddings` of the config goes before that of its scaling.
-    """
-    given = json.get("rope_parameters") or json.get("rope_scaling") or {}
-    given = {name: value for name, value in given.items() if value is not None}
-    kind = given.get("rope_type", given.get("type", "default"))
-    check_choice("config.json: rope_type", kind, rotary.KINDS)
-    by_layer = [name for name, value in given.items() if isinstance(value, dict)]
-    if by_layer:
-        raise ValueError(f"config.json: RoPE must be one for all layers, got {', '.join(by_layer)}")
-    partial = given.get("partial_rotary_factor", json.get("partial_rotary_factor") or 1)
-    if partial != 1:
-        raise ValueError(
-            f"config.json: partial_rotary_factor must be 1 (whole heads are turned), got {partial}"
-        )
-    if json.get(_ORIGINAL) is not None:
-        given[_ORIGINAL] = json[_ORIGINAL]
-    return kind, {"rope_theta": json.get("rope_theta", 10_000.0)} | given
-
-
-def _context(json: Mapping[str, Any]) -> int:
-    """Tokens that the model is for: `dynamic` stretches those that it was trained on by its factor."""
-    trained = json.get("max_position_embeddings", 2048)
-    kind, given = _scaling(json)
-    return int(given["factor"] * trained) if kind == "dynamic" and "factor" in given else trained
-
-
-def _rope(json: Mapping[str, Any]) -> Rope:
-    kind, given = _scaling(json)
-    trained = json.get("max_position_embeddings", 2048)
-    if kind == "yarn":
-        given = {"beta_slow": 1, "beta_fast": 32, "truncate": True} | given
-    if kind in ("yarn", "longrope") and _ORIGINAL in given:
-        given = {"factor": trained / given[_ORIGINAL]} | given
-        given = {"attention_factor": _magnitude(kind, given)} | given
-    missing = [name for name in _SCALINGS[kind] if name not in given and name != "attention_factor"]
-    if missing:
-        raise ValueError(f"config.json: the {kind} scaling of RoPE must have {', '.join(missing)}")
-    told = {field: given[name] for name, field in _SCALINGS[kind].items()}
-    if kind == "longrope":
-        told |= {field: tuple(map(float, told[field])) for field in ("short", "long")}
-    if kind == "dynamic":
-        told["original"] = trained
-    return Rope(given["rope_theta"], kind, **told)
-
-
-def _magnitude(kind: str, given: Mapping[str, Any]) -> float:
-    """Of queries and keys, where none is given.
-
-    "yarn": 1 + log(factor) / 10, or a ratio of two such; "longrope": sqrt(1 + log(factor) / log(original)).
-    """
-    stretched = math.log(max(given["factor"], 1))
-
-    def grown(by):
-        return 1 + 0.1 * by * stretched
-
-    if kind == "longrope":
-        return math.sqrt(1 + stretched / math.log(given[_ORIGINAL])) if stretched else 1.0
-    if given.get("mscale") and given.get("mscale_all_dim"):
-        return grown(given["mscale"]) / grown(given["mscale_all_dim"])
-    return grown(1)
-
-
-def _written_rope(rope: Rope) -> dict[str, Any]:
-    told = {name: getattr(rope, field) for name, field in _SCALINGS[rope.kind].items()}
-    return {"rope_type": rope.kind, **{n: list(v) if isinstance(v, tuple) else v for n, v in told.items()}}
 
 
 def _tokens(value: Any) -> tuple[int, ...]:
