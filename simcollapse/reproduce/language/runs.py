@@ -102,6 +102,7 @@ class Run:
         data.attrs.update(
             config=json.dumps(dataclasses.asdict(dataclasses.replace(config, folder=""))),
             source=self.source.words,
+            texts="\n".join(self.source.told),
             parameters=names.parameters(self.source.decoder),
             floor=self.source.floor,
             backend=jax.default_backend(),
@@ -187,6 +188,7 @@ class Run:
             prompts=dealt.prompts,
             references=dealt.references,
             base=self.source.base,
+            continuing=config.continuing,
             sampling=drawn,
             measures=task.Measures(held, answered, read, min(SHOWN, answered), by_text=True),
         )
@@ -306,4 +308,6 @@ def _selection(arm: Arm) -> Any:
 def _identity(config: Config) -> str:
     """What a saved round must share with this run to be gone on from: not the number of chains, nor the other arms."""
     settings = dataclasses.asdict(dataclasses.replace(config, folder="", chains=0, arms=()))
+    if not config.continuing:
+        del settings["continuing"]  # rounds that were saved before there was the option are gone on from
     return json.dumps(settings | {"jax": jax.__version__, "backend": jax.default_backend()})

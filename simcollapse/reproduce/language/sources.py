@@ -43,6 +43,7 @@ class Source:
     most: int  # tokens of an answer
     floor: float  # loss that no model beats; NaN where it is not known
     words: str  # where the texts are from
+    told: tuple[str, ...] = ()  # how many fit, and what became of others
 
     def deal(self, key: jax.Array, config: Config) -> Deal:
         """The texts of a chain: `n_prompts` with a prompt each, the first `n_real` of them real rows, and others."""
@@ -112,7 +113,7 @@ def _real(config: Config) -> Source:
     end = decoder.stops[0] if decoder.stops else None
     marks = {*decoder.stops, *([] if decoder.start is None else [decoder.start])}
     start = encoding.start_of(train, loaded.tokens, decoder.start)
-    made_rows = []
+    made_rows, told = [], []
     for part in (train, held):
         got = encoding.encode(
             part,
@@ -124,12 +125,11 @@ def _real(config: Config) -> Source:
             empty="drop",
             room=config.answer,
         )
-        print(
+        told.append(
             f"{part.source}: {len(got.places):,} of {len(part.pairs):,} texts; {got.too_long:,} too long"
-            f"{' and cut' if config.too_long == 'truncate' else ''}, {got.empty:,} empty",
-            file=sys.stderr,
-            flush=True,
+            f"{' and cut' if config.too_long == 'truncate' else ''}, {got.empty:,} empty"
         )
+        print(told[-1], file=sys.stderr, flush=True)
         made_rows.append(got.rows)
     held_rows = pools.take(made_rows[1], np.arange(min(config.held_out, pools.count(made_rows[1]))))
     return Source(
@@ -141,4 +141,5 @@ def _real(config: Config) -> Source:
         config.answer,
         float("nan"),
         train.source,
+        tuple(told),
     )
