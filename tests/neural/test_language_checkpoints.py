@@ -145,6 +145,13 @@ def test_a_hub_name_is_read_from_the_hubs_own_cache(monkeypatch, tmp_path):
 
 def test_a_part_that_is_missing_is_named(tmp_path):
     parts = Path(shutil.copytree(GOLDEN / "llama", tmp_path / "parts"))
+    index = parts / "model.safetensors.index.json"
+    told = index.read_text()
+    for words in ("{}", '{"weight_map": {"a": 3}}'):
+        index.write_text(words)
+        with pytest.raises(ValueError, match=r"index\.json must have a weight_map"):
+            checkpoints.load(parts)
+    index.write_text(told)
     (parts / "model-00002-of-00003.safetensors").unlink()
     with pytest.raises(FileNotFoundError, match=r"no file model-00002-of-00003\.safetensors"):
         checkpoints.load(parts)

@@ -313,6 +313,7 @@ def test_configs_of_earlier_versions_are_read():
             {"rope_parameters": {"full_attention": {"rope_theta": 1.0}}},
             "one for all layers, got full_attention",
         ),
+        ({"rope_scaling": "yarn"}, "scaling of RoPE must be an object, got 'yarn'"),
         ({"partial_rotary_factor": 0.5}, "partial_rotary_factor must be 1 .* got 0.5"),
         ({"rope_scaling": {"rope_type": "yarn", "factor": 2}}, "yarn .* must have original_max_position_emb"),
         (

@@ -236,7 +236,7 @@ def test_models_may_go_on_from_round_to_round_and_long_texts_be_cut(tmp_path):
             ValueError, match=f"{next(iter(option))} is given, but 'yi-regimes' starts from no"
         ):
             reproduce.run("yi-regimes", out=tmp_path, **option)
-    asked = runs._identity(quick), runs._identity(gone_on)
+    asked = [runs._identity(one, None) for one in (quick, gone_on)]
     assert asked[0] != asked[1] and "continuing" not in asked[0]
 
 

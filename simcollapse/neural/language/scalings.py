@@ -70,6 +70,8 @@ def _scaling(json: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     As in `transformers`, an `original_max_position_embeddings` of the config goes before that of its scaling.
     """
     given = json.get("rope_parameters") or json.get("rope_scaling") or {}
+    if not isinstance(given, Mapping):
+        raise ValueError(f"config.json: the scaling of RoPE must be an object, got {given!r}")
     given = {name: value for name, value in given.items() if value is not None}
     kind = given.get("rope_type", given.get("type", "default"))
     check_choice("config.json: rope_type", kind, rotary.KINDS)

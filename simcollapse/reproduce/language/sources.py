@@ -112,7 +112,8 @@ def _real(config: Config) -> Source:
             train, held = encoding.held_out(train, config.held_out, HELD_OUT_SEED)
     end = decoder.stops[0] if decoder.stops else None
     marks = {*decoder.stops, *([] if decoder.start is None else [decoder.start])}
-    start = encoding.start_of(train, loaded.tokens, decoder.start)
+    every = train._replace(pairs=[*train.pairs, *held.pairs])
+    start = encoding.start_of(every, loaded.tokens, decoder.start)
     made_rows, told = [], []
     for part in (train, held):
         got = encoding.encode(
