@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from pathlib import Path
 
 import jax
 import matplotlib as mpl
@@ -11,6 +12,7 @@ import tokenizers
 import xarray as xr
 
 from simcollapse import reproduce, workflows
+from simcollapse.neural import checkpoints as kept
 from simcollapse.neural import loop, pools
 from simcollapse.neural.language import checkpoints as published
 from simcollapse.neural.language import config, made, models, verifiers
@@ -403,6 +405,27 @@ def test_a_checkpoint_on_own_texts(whole, tmp_path, capsys):
     told = capsys.readouterr()
     assert f"texts; 0 too long{'' if whole else ' and cut'}, 0 empty" in told.err
     xr.testing.assert_identical(runs.runs(asked), data)
+    assert data.attrs["texts"].count("texts; 0 too long") == 2
+    rouge1 = data["text_rouge1"].sel(round=0).isel(arm=0)
+    correct = (rouge1 >= _levels(asked)) & (
+        rouge1 > 0
+    )  # the level is known after the model of round 0 was measured
+    np.testing.assert_array_equal(
+        data["accuracy"].sel(round=0).isel(arm=0), correct.mean("text_rouge1_place")
+    )
+    assert "at most" in preview.preview(
+        dataclasses.replace(asked, held_out=200, batch=80)
+    )  # 75 held-out texts
+    (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows[::-1]))
+    with pytest.raises(ValueError, match="holds a run with other settings"):
+        runs.runs(asked)
+
+
+def _levels(asked):
+    """ROUGE-1 that counts as correct in each chain."""
+    identity = runs.Run(asked)._identity
+    saved = [kept.latest(Path(asked.folder) / f"chain-{c}" / "level", identity) for c in range(asked.chains)]
+    return xr.DataArray([float(one.state["least"]) for one in saved], dims="chain")
 
 
 def test_a_checkpoint_with_a_short_context_is_refused(tmp_path):
