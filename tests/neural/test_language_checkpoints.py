@@ -186,6 +186,8 @@ def write_gguf(path, name, *, extra=(), lacks=(), scaling=None, **more):
         getattr(writer, f"add_rope_scaling_{method}")(value)
     writer.add_bos_token_id(1)
     writer.add_eos_token_id(2)
+    if family == "llama":
+        writer.add_eot_token_id(28)
     if family == "gemma2":
         writer.add_sliding_window(5)
         writer.add_attn_logit_softcapping(3.0)
@@ -224,7 +226,9 @@ def test_a_gguf_file_is_the_same_model(name, tmp_path):
     for a, b in zip(jax.tree.leaves(got.params), jax.tree.leaves(wanted.params), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-6)
     assert got.config.windows == wanted.config.windows and got.config.tied == wanted.config.tied
-    assert got.config.rope == wanted.config.rope and got.config.stops == (2,)
+    assert got.config.rope == wanted.config.rope and got.config.stops == (
+        (2, 28) if name == "llama" else (2,)
+    )
     assert got.tokens.decode(got.tokens.encode(["ab cab"])) == ["ab cab"]
 
 

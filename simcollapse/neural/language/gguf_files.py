@@ -95,7 +95,10 @@ def _config(path: Path, facts: dict[str, Any], raw: dict[str, Any], precision: s
             "logit_cap": facts.get("gemma2.final_logit_softcapping", 30.0),
             "windows": tuple(None if i % 2 else window for i in range(layers)),
         }
-    stop = facts.get("tokenizer.ggml.eos_token_id")
+    ends = (
+        facts.get(f"tokenizer.ggml.{name}_token_id") for name in ("eos", "eot")
+    )  # of a text, of a turn in a chat
+    stops = tuple(dict.fromkeys(end for end in ends if end is not None))
     return config(
         str(family),
         vocabulary=raw["token_embd.weight"].data.shape[0],
@@ -110,7 +113,7 @@ def _config(path: Path, facts: dict[str, Any], raw: dict[str, Any], precision: s
         epsilon=fact("attention.layer_norm_rms_epsilon"),
         rope=_rope(path, f"{family}.rope.", facts, factors, head, context),
         start=facts.get("tokenizer.ggml.bos_token_id"),
-        stops=() if stop is None else (stop,),
+        stops=stops,
         precision=precision,
         **own,
     )
