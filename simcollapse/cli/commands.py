@@ -217,7 +217,7 @@ class Reproduce(DataOptions):
     yi-vae takes --data digits or mnist, saves its rounds below --out, and goes on from them when started again.
     Figures of language models (feng-summaries, yi-xsum, yi-xsum-checkpoint, kazdan-sft, kazdan-value-lm,
     kazdan-pretrain) do so too, and take --model with --data xsum, helpsteer2, alpaca, tinystories or a file of JSON
-    lines.
+    lines, --too-long for these, and --continuing.
     """
 
     float64: ClassVar[bool] = True
@@ -229,6 +229,10 @@ class Reproduce(DataOptions):
     """Folder for pictures and data."""
     model: Annotated[str | None, tyro.conf.arg(metavar="CHECKPOINT")] = None
     """Language models start from it: a folder, a GGUF file or a hub name."""
+    continuing: bool = False
+    """Language models are tuned from the last round's model, not each from the base model."""
+    too_long: Annotated[str | None, tyro.conf.arg(metavar="{error,drop,truncate}")] = None
+    """Texts of --data that are too long; without this as the scale says (how many there are is printed)."""
     seed: int = 0
     """Root of all random numbers."""
     dry_run: bool = False
@@ -238,6 +242,7 @@ class Reproduce(DataOptions):
         from simcollapse import reproduce
 
         options = {"scale": self.scale, "out": self.out, "seed": self.seed, "model": self.model}
+        options |= {"continuing": self.continuing, "too_long": self.too_long}
         if self.dry_run:
             print(reproduce.preview(self.name, **options, **self.given()))
             return 0

@@ -4,7 +4,8 @@ A figure is one or more pictures, each a module with `SCALES` (its configuration
 `compare(data)` and `draw(data)`; `draw` computes nothing, so a picture can be redrawn from its saved data. One that
 reads real data may have `check(config)`, which raises ValueError for data that it cannot use. One whose data are not a
 table, or that saves its rounds, has `configure(config, data=, folder=)`, with `model=` if it can start from a
-checkpoint; one that moves has `animate(data, stem)`; one that needs an extra names it in `EXTRA`, and "all" leaves it
+checkpoint, `continuing=` if its models may go on from round to round, `too_long=` if it reads texts of any length; one
+that moves has `animate(data, stem)`; one that needs an extra names it in `EXTRA`, and "all" leaves it
 out; one whose run is long may have `preview(config)`, which says in words what it will take.
 `KNOWN` lists the figures. A new one is a new module and a row there.
 """
@@ -123,6 +124,8 @@ def run(
     columns: Sequence[str] | None = None,
     drop_missing: bool = False,
     model: str | None = None,
+    continuing: bool = False,
+    too_long: str | None = None,
     seed: int = 0,
 ) -> list[Claim]:
     """The claims of a published figure, measured; prints them and saves picture and data of each part.
@@ -135,6 +138,8 @@ def run(
             covariates are `columns`, or all others. drop_missing leaves out rows without a value. Or the name of
             a bundled table. Of figures of language models: xsum, helpsteer2, alpaca, tinystories or JSON lines.
         model: checkpoint that figures of language models start from: a folder, a GGUF file or a hub name.
+        continuing: models of language figures are tuned from the last round's, not each from the base model.
+        too_long: "error", "drop" or "truncate": what happens to texts that are too long; None: as the scale says.
         seed: root of all random numbers.
 
     Raises:
@@ -150,6 +155,8 @@ def run(
         columns=columns,
         drop_missing=drop_missing,
         model=model,
+        continuing=continuing,
+        too_long=too_long,
         seed=seed,
     )
     folder, console, started = Path(out), terminal.console(), time.perf_counter()
@@ -194,6 +201,8 @@ def _configured(
     columns: Sequence[str] | None = None,
     drop_missing: bool = False,
     model: str | None = None,
+    continuing: bool = False,
+    too_long: str | None = None,
     seed: int,
 ) -> tuple[list[Any], list[Any]]:
     """Pictures and their configurations, checked."""
@@ -204,13 +213,14 @@ def _configured(
     if name == "all":
         pictures = [p for p in pictures if not hasattr(p, "EXTRA")]
     configs = [dataclasses.replace(picture.SCALES[scale], seed=seed) for picture in pictures]
-    if model is not None and not all(hasattr(config, "checkpoint") for config in configs):
-        raise ValueError(f"model is given, but {name!r} starts from no checkpoint, got {model!r}")
+    options = {"model": model, "continuing": continuing, "too_long": too_long}
+    options = {option: value for option, value in options.items() if value not in (None, False)}
+    if options and not all(hasattr(config, "checkpoint") for config in configs):
+        option, value = next(iter(options.items()))
+        raise ValueError(f"{option} is given, but {name!r} starts from no checkpoint, got {value!r}")
     if all(hasattr(picture, "configure") for picture in pictures):
         rounds = str(Path(out) / f"{name}-rounds")
-        given = {"data": None if data is None else str(data), "folder": rounds} | (
-            {"model": model} if model else {}
-        )
+        given = {"data": None if data is None else str(data), "folder": rounds} | options
         configs = [p.configure(c, **given) for p, c in zip(pictures, configs, strict=True)]
         data = None
     table = chosen_table(data, target=target, columns=columns, drop_missing=drop_missing)

@@ -14,6 +14,7 @@ from safetensors.numpy import load_file, save_file
 
 from simcollapse.neural.language import (
     checkpoints,
+    config,
     gguf_files,
     gguf_tokenizers,
     names,
@@ -144,6 +145,13 @@ def test_a_hub_name_is_read_from_the_hubs_own_cache(monkeypatch, tmp_path):
 
 def test_a_part_that_is_missing_is_named(tmp_path):
     parts = Path(shutil.copytree(GOLDEN / "llama", tmp_path / "parts"))
+    index = parts / "model.safetensors.index.json"
+    told = index.read_text()
+    for words in ("{}", '{"weight_map": {"a": 3}}'):
+        index.write_text(words)
+        with pytest.raises(ValueError, match=r"index\.json must have a weight_map"):
+            checkpoints.load(parts)
+    index.write_text(told)
     (parts / "model-00002-of-00003.safetensors").unlink()
     with pytest.raises(FileNotFoundError, match=r"no file model-00002-of-00003\.safetensors"):
         checkpoints.load(parts)
@@ -157,7 +165,8 @@ def interleaved(value, heads):
     return value.reshape(heads, 2, value.shape[0] // heads // 2, -1).swapaxes(1, 2).reshape(value.shape)
 
 
-def write_gguf(path, name, *, extra=(), lacks=(), scaling=None):
+def write_gguf(path, name, *, extra=(), lacks=(), scaling=None, **more):
+    """`more`: of the methods `add_rope_scaling_…` of the writer, what they add."""
     made, family = checkpoints.load(GOLDEN / name).config, "gemma2" if name == "gemma2" else "llama"
     known = {v: k for k, v in (gguf_files._LAYER | gguf_files._NORMS[family]).items()}
     whole = {v: k for k, v in gguf_files._WHOLE.items()}
@@ -173,9 +182,12 @@ def write_gguf(path, name, *, extra=(), lacks=(), scaling=None):
     writer.add_layer_norm_rms_eps(made.epsilon)
     if scaling is not None:
         writer.add_rope_scaling_type(scaling)
-        writer.add_rope_scaling_factor(4.0)
+    for method, value in more.items():
+        getattr(writer, f"add_rope_scaling_{method}")(value)
     writer.add_bos_token_id(1)
     writer.add_eos_token_id(2)
+    if family == "llama":
+        writer.add_eot_token_id(28)
     if family == "gemma2":
         writer.add_sliding_window(5)
         writer.add_attn_logit_softcapping(3.0)
@@ -214,7 +226,9 @@ def test_a_gguf_file_is_the_same_model(name, tmp_path):
     for a, b in zip(jax.tree.leaves(got.params), jax.tree.leaves(wanted.params), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-6)
     assert got.config.windows == wanted.config.windows and got.config.tied == wanted.config.tied
-    assert got.config.rope == wanted.config.rope and got.config.stops == (2,)
+    assert got.config.rope == wanted.config.rope and got.config.stops == (
+        (2, 28) if name == "llama" else (2,)
+    )
     assert got.tokens.decode(got.tokens.encode(["ab cab"])) == ["ab cab"]
 
 
@@ -226,19 +240,83 @@ def test_interleaving_is_undone_only_where_it_was_done():
 
 def test_the_scaling_of_llama_3_is_found_in_its_factors(tmp_path):
     rope = rotary.Rope(10_000.0, "llama3", 32.0)
-    factors = rotary.frequencies(rotary.Rope(10_000.0), 64) / rotary.frequencies(rope, 64)
+    factors = rotary.frequencies(rotary.Rope(10_000.0), 64, 1) / rotary.frequencies(rope, 64, 1)
     assert gguf_files._llama3(tmp_path, 10_000.0, 64, factors.astype(np.float32).astype(float)) == rope
     with pytest.raises(ValueError, match="is not the scaling of Llama 3"):
         gguf_files._llama3(tmp_path, 10_000.0, 64, factors * 2)
 
 
-def test_other_scalings_of_a_gguf_file_are_read_or_refused(tmp_path):
-    linear = write_gguf(tmp_path / "linear.gguf", "llama", scaling=gguf.RopeScalingType.LINEAR)
-    assert checkpoints.load(linear).config.rope == rotary.Rope(10_000.0, "linear", 4.0)
-    with pytest.raises(
-        ValueError, match=r"llama\.rope\.scaling\.type of .* must be one of \['none', 'linear'\], got 'yarn'"
+KINDS = gguf.RopeScalingType
+
+
+def test_linear_scaling_of_a_gguf_file(tmp_path):
+    """Its kind may be missing, and its factor 0 where there is none."""
+    for i, (kind, factor, rope) in enumerate(
+        [
+            (KINDS.LINEAR, 4.0, rotary.Rope(10_000.0, "linear", 4.0)),
+            (None, 4.0, rotary.Rope(10_000.0, "linear", 4.0)),
+            (KINDS.LINEAR, 0.0, rotary.Rope(10_000.0)),
+            (KINDS.NONE, 4.0, rotary.Rope(10_000.0)),
+        ]
     ):
-        checkpoints.load(write_gguf(tmp_path / "yarn.gguf", "llama", scaling=gguf.RopeScalingType.YARN))
+        path = write_gguf(tmp_path / f"{i}.gguf", "llama", scaling=kind, factor=factor)
+        assert checkpoints.load(path).config.rope == rope
+
+
+def test_yarn_of_a_gguf_file_is_that_of_a_folder(tmp_path):
+    """The published converter writes of a config's scaling what is written here."""
+    scaling = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 16}
+    told = {"factor": 4.0, "orig_ctx_len": 16}
+    entries = json.loads((GOLDEN / "llama" / "config.json").read_text())
+    for i, (more, added) in enumerate(
+        [({}, {}), ({"beta_fast": 8.0, "beta_slow": 2.0}, {"yarn_beta_fast": 8.0, "yarn_beta_slow": 2.0})]
+    ):
+        path = write_gguf(tmp_path / f"{i}.gguf", "llama", scaling=KINDS.YARN, **told, **added)
+        wanted = config.read(entries | {"rope_parameters": {"rope_theta": 10_000.0} | scaling | more})
+        assert checkpoints.load(path).config.rope == wanted.rope
+    path = write_gguf(tmp_path / "more.gguf", "llama", scaling=KINDS.YARN, attn_factors=0.5, **told)
+    assert checkpoints.load(path).config.rope.magnitude == pytest.approx(0.5 * (1 + 0.1 * np.log(4)))
+
+
+def test_longrope_of_a_gguf_file(tmp_path):
+    short, long = np.array([1.0, 1.5], np.float32), np.array([2.0, 4.0], np.float32)
+    extra = [("rope_factors_short.weight", short), ("rope_factors_long.weight", long)]
+    path = write_gguf(
+        tmp_path / "long.gguf",
+        "llama",
+        extra=extra,
+        scaling=KINDS.LONGROPE,
+        orig_ctx_len=16,
+        attn_factors=1.25,
+    )
+    rope = checkpoints.load(path).config.rope
+    assert (rope.short, rope.long, rope.original, rope.magnitude) == ((1.0, 1.5), (2.0, 4.0), 16, 1.25)
+    with pytest.raises(ValueError, match="longrope must have the tensors rope_factors_short"):
+        checkpoints.load(write_gguf(tmp_path / "a.gguf", "llama", scaling=KINDS.LONGROPE))
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (
+            {"scaling": KINDS.YARN, "factor": 4.0, "yarn_ext_factor": 0.5},
+            "yarn_ext_factor must be 1, got 0.5",
+        ),
+        ({"scaling": KINDS.YARN, "yarn_attn_factor": 1.5}, "yarn_attn_factor has no one meaning"),
+        ({"scaling": KINDS.YARN, "yarn_log_mul": 0.1}, "yarn_log_multiplier has no one meaning"),
+        (
+            {"scaling": KINDS.LINEAR, "factor": 4.0, "attn_factors": 1.5},
+            "attn_factor must be 1 where RoPE is linear",
+        ),
+        (
+            {"scaling": KINDS.YARN, "extra": [("rope_freqs.weight", np.ones(2, np.float32))]},
+            r"scaled by rope_freqs\.weight or by its metadata, not by both",
+        ),
+    ],
+)
+def test_scalings_of_a_gguf_file_that_are_refused(more, words, tmp_path):
+    with pytest.raises(ValueError, match=words):
+        checkpoints.load(write_gguf(tmp_path / "model.gguf", "llama", **more))
 
 
 def test_gguf_files_that_do_not_fit(tmp_path):

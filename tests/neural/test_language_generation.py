@@ -1,3 +1,4 @@
+import dataclasses
 from pathlib import Path
 
 import jax
@@ -6,6 +7,7 @@ import numpy as np
 import pytest
 
 from simcollapse.neural.language import checkpoints, choosing, generation, models, padding, scoring
+from simcollapse.neural.transformer import rotary
 
 GOLDEN = Path(__file__).parent / "golden"
 PROMPTS = [[5], [7, 9, 3, 11, 30], [4, 4, 8], list(range(3, 13)), [12, 6]]
@@ -49,6 +51,20 @@ def test_greedy_answers_are_the_plain_ones(name):
     assert got.tokens == [tokens for tokens, _, _ in wanted]
     assert got.stopped.tolist() == [stopped for _, _, stopped in wanted] and got.stopped.any()
     np.testing.assert_allclose(got.log_probability, [told for _, told, _ in wanted], rtol=1e-4, atol=1e-4)
+
+
+def test_one_set_of_frequencies_for_all_texts_of_a_run():
+    """RoPE that goes by length: an answer is scored by what it was drawn from, however long it became."""
+    made, params = loaded("llama")
+    rope = rotary.Rope(10_000.0, "dynamic", 4.0, original=16)
+    made = dataclasses.replace(made, rope=rope, length=40)
+    got = generation.generate(made, params, PROMPTS, 9, stops=(), batch=3)
+    told = scoring.score(made, params, PROMPTS, got.tokens, batch=2).log_probability
+    np.testing.assert_allclose(told, got.log_probability, rtol=1e-4, atol=1e-4)
+    other = scoring.score(dataclasses.replace(made, length=24), params, PROMPTS, got.tokens, batch=2)
+    assert np.abs(other.log_probability - told).max() > 1e-2
+    with pytest.raises(ValueError, match="prompts must have at most 31 tokens, 1 of 1 have more"):
+        generation.generate(made, params, [[5] * 32], 9)
 
 
 def test_draws_do_not_depend_on_the_batch_and_scores_are_what_was_told(model):

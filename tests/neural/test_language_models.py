@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from simcollapse.neural.language import checkpoints, models
-from simcollapse.neural.language.config import config, read, written
+from simcollapse.neural.language.config import config, of_length, read, written
 from simcollapse.neural.transformer import attention, rotary
+from tests.neural.golden import reference
 
 GOLDEN = Path(__file__).parent / "golden"
 NAMES = ("llama", "llama3", "gemma2")
@@ -32,6 +33,36 @@ def test_logits_are_those_of_the_reference(name):
     """Stored logits of `transformers`; golden/provenance.json says which version."""
     made = loaded(name)
     assert np.abs(logits(made.config, made.params) - LOGITS[name]).max() < 1e-4
+
+
+def scaled(name, length=reference.LENGTH):
+    """The stored model `llama3` with another RoPE, read from entries as `transformers` writes them."""
+    entries = json.loads((GOLDEN / "llama3" / "config.json").read_text()) | reference.SCALED[name]
+    return of_length(read(entries), length), loaded("llama3").params
+
+
+@pytest.mark.parametrize("name", list(reference.SCALED))
+def test_logits_under_other_scalings_are_those_of_the_reference(name):
+    """And would not be under a part of them, or of a run for texts of another length."""
+    made, params = scaled(name)
+    assert np.abs(logits(made, params) - LOGITS[name]).max() < 1e-4
+    rope = made.rope
+    others = [dataclasses.replace(rope, magnitude=1.001 * rope.magnitude)]
+    others += {
+        "yarn": [dataclasses.replace(rope, rounded=False)],
+        "dynamic": [rotary.Rope(500.0)],
+        "longrope-short": [
+            dataclasses.replace(rope, short=rope.long),
+            dataclasses.replace(rope, original=23),
+        ],
+        "longrope-long": [dataclasses.replace(rope, long=rope.short), dataclasses.replace(rope, original=24)],
+    }[name]
+    for other in others:
+        wrong = dataclasses.replace(made, rope=other)
+        assert np.abs(logits(wrong, params) - LOGITS[name]).max() > 1e-3
+    longer = scaled(name, 40)[0]
+    same = name == "yarn" or name == "longrope-long"
+    assert (np.abs(logits(longer, params) - LOGITS[name]).max() < 1e-4) == same
 
 
 # Each part of a model, left out or changed, and the reference's logits would tell.
@@ -137,7 +168,7 @@ def test_capped_attention_is_the_formula():
 def test_turning_is_by_the_difference_of_places():
     random = np.random.default_rng(1)
     x, y = (jnp.asarray(random.normal(size=(1, 1, 1, 8)), jnp.float32) for _ in range(2))
-    angles = rotary.frequencies(rotary.Rope(100.0), 8)
+    angles = rotary.frequencies(rotary.Rope(100.0), 8, 1)
 
     def product(i, j):
         turned = [rotary.rotate(z, rotary.turn_to(jnp.array([[p]]), angles)) for z, p in ((x, i), (y, j))]
@@ -153,10 +184,10 @@ def test_turning_is_by_the_difference_of_places():
 
 
 def test_scalings_of_the_frequencies():
-    plain = rotary.frequencies(rotary.Rope(500_000.0), 128)
-    linear = rotary.frequencies(rotary.Rope(500_000.0, "linear", 4.0), 128)
+    plain = rotary.frequencies(rotary.Rope(500_000.0), 128, 1)
+    linear = rotary.frequencies(rotary.Rope(500_000.0, "linear", 4.0), 128, 1)
     np.testing.assert_allclose(linear, plain / 4)
-    llama3 = rotary.frequencies(rotary.Rope(500_000.0, "llama3", 8.0), 128)
+    llama3 = rotary.frequencies(rotary.Rope(500_000.0, "llama3", 8.0), 128, 1)
     turns = 8192 * plain / (2 * np.pi)
     np.testing.assert_array_equal(llama3[turns > 4], plain[turns > 4])
     np.testing.assert_allclose(llama3[turns < 1], plain[turns < 1] / 8)
@@ -176,7 +207,7 @@ YARN = {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 
 def test_yarn():
     """Frequencies and magnitude against stored ones of the reference; kept and divided ends; read as it was written."""
     made = read({**SMALL, "head_dim": 64, "rope_theta": 10_000.0, "rope_scaling": YARN})
-    got, plain = (rotary.frequencies(rope, 64) for rope in (made.rope, rotary.Rope(10_000.0)))
+    got, plain = (rotary.frequencies(rope, 64, 1) for rope in (made.rope, rotary.Rope(10_000.0)))
     np.testing.assert_allclose(got[[0, 12, 16, 20, 31]], YARN_OF_THE_REFERENCE, rtol=1e-6)
     np.testing.assert_array_equal(got[:11], plain[:11])
     np.testing.assert_allclose(got[-9:], plain[-9:] / 4, rtol=1e-15)
@@ -187,6 +218,40 @@ def test_yarn():
     assert ratio == pytest.approx((1 + 0.2 * math.log(4)) / (1 + 0.05 * math.log(4)))
     turn = rotary.turn_to(jnp.array([[3]]), got, 2.0)
     np.testing.assert_allclose(np.square(turn.cos) + np.square(turn.sin), 4.0, rtol=1e-6)
+
+
+def test_dynamic():
+    """By hand: within what the model was trained on nothing changes; beyond, the lowest frequency is stretched."""
+    made = read({**SMALL, "max_position_embeddings": 32, "rope_scaling": {"type": "dynamic", "factor": 3.0}})
+    assert (made.context, made.length, made.rope.original) == (96, 96, 32)
+    plain = rotary.frequencies(rotary.Rope(), 4, 1)
+    for length in (1, 31, 32):
+        np.testing.assert_array_equal(of_length(made, length).frequencies, plain)
+    got = of_length(made, 64).frequencies
+    assert got[0] == 1 and plain[-1] / got[-1] == pytest.approx(3 * (64 / 32) - 2)
+    again = read(json.loads(json.dumps(written(of_length(made, 64)))))
+    assert again == made and written(made)["max_position_embeddings"] == 32
+
+
+LONGROPE = {"rope_type": "longrope", "short_factor": [1, 2], "long_factor": [3, 4], "factor": 4}
+
+
+def test_longrope():
+    made = read(
+        {
+            **SMALL,
+            "max_position_embeddings": 64,
+            "rope_scaling": LONGROPE,
+            "original_max_position_embeddings": 16,
+        }
+    )
+    plain = rotary.frequencies(rotary.Rope(), 4, 1)
+    np.testing.assert_allclose(of_length(made, 16).frequencies, plain / [1, 2])
+    np.testing.assert_allclose(of_length(made, 17).frequencies, plain / [3, 4])
+    assert made.rope.magnitude == pytest.approx(math.sqrt(1 + math.log(4) / math.log(16)))
+    assert read(json.loads(json.dumps(written(made)))) == made
+    with pytest.raises(ValueError, match="length must be <= 64, got 65"):
+        of_length(made, 65)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -236,15 +301,21 @@ def test_configs_of_earlier_versions_are_read():
         ({"architectures": None, "model_type": "gpt2"}, "architecture must be one of .* got 'gpt2'"),
         ({"attention_bias": True}, "attention_bias must be false"),
         ({"hidden_act": "relu"}, "activation of llama must be 'silu', got 'relu'"),
+        ({"rope_scaling": {"rope_type": "ntk", "factor": 2}}, "rope_type must be one of .* got 'ntk'"),
+        ({"rope_scaling": {"rope_type": "dynamic"}}, "dynamic .* must have factor"),
+        ({"rope_scaling": {"rope_type": "dynamic", "factor": 0.5}}, "dynamic must have a factor >= 1"),
+        ({"rope_scaling": LONGROPE}, "longrope .* must have original_max_position_embeddings"),
         (
-            {"rope_scaling": {"rope_type": "dynamic", "factor": 2}},
-            "rope_type must be one of .* got 'dynamic'",
+            {"rope_scaling": LONGROPE | {"short_factor": [1], "original_max_position_embeddings": 16}},
+            r"rope.short must have shape \(2,\)",
         ),
+        (
+            {"rope_parameters": {"full_attention": {"rope_theta": 1.0}}},
+            "one for all layers, got full_attention",
+        ),
+        ({"rope_scaling": "yarn"}, "scaling of RoPE must be an object, got 'yarn'"),
+        ({"partial_rotary_factor": 0.5}, "partial_rotary_factor must be 1 .* got 0.5"),
         ({"rope_scaling": {"rope_type": "yarn", "factor": 2}}, "yarn .* must have original_max_position_emb"),
-        (
-            {"rope_scaling": YARN | {"truncate": False}},
-            "truncate of the yarn scaling of RoPE must be true, got false",
-        ),
         (
             {"rope_scaling": {"rope_type": "llama3", "factor": 2}},
             "must have low_freq_factor, high_freq_factor",

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from pathlib import Path
 
 import jax
 import matplotlib as mpl
@@ -11,6 +12,7 @@ import tokenizers
 import xarray as xr
 
 from simcollapse import reproduce, workflows
+from simcollapse.neural import checkpoints as kept
 from simcollapse.neural import loop, pools
 from simcollapse.neural.language import checkpoints as published
 from simcollapse.neural.language import config, made, models, verifiers
@@ -210,6 +212,36 @@ def test_a_checkpoint_needs_texts_and_texts_a_checkpoint(tmp_path):
     assert (both.checkpoint, both.data, both.folder) == ("x/y", "xsum", "f")
 
 
+def test_models_may_go_on_from_round_to_round_and_long_texts_be_cut(tmp_path):
+    """Options that are handed on, named in the heading, and refused where they would change nothing."""
+    quick = xsum.SCALES["quick"]
+    given = {"data": None, "folder": "f"}
+    gone_on = xsum.configure(quick, **given, continuing=True)
+    assert gone_on.continuing and not xsum.configure(quick, **given).continuing
+    assert common.started(gone_on) == "the last round's model"
+    assert common.started(quick) == "the base model"
+    assert common.started(pretrain.SCALES["quick"]) == "fresh parameters"
+    both = given | {"data": "xsum", "model": "x/y"}
+    for module, scale in ((xsum, "quick"), (xsum_checkpoint, "quick"), (sft, "paper")):
+        for too_long in settings.TOO_LONG:
+            made = module.configure(module.SCALES[scale], **both, too_long=too_long, continuing=True)
+            assert (made.too_long, made.continuing) == (too_long, True)
+        assert module.configure(module.SCALES[scale], **both).too_long == module.SCALES[scale].too_long
+    with pytest.raises(ValueError, match="too_long must be one of"):
+        reproduce.run("yi-xsum", out=tmp_path, data="xsum", model="x/y", too_long="cut")
+    with pytest.raises(ValueError, match="too_long is of texts that are read"):
+        reproduce.run("yi-xsum", out=tmp_path, too_long="drop")
+    with pytest.raises(ValueError, match="continuing must not be given where no model has another round"):
+        reproduce.run("kazdan-value-lm", out=tmp_path, continuing=True)
+    for option in ({"continuing": True}, {"too_long": "drop"}):
+        with pytest.raises(
+            ValueError, match=f"{next(iter(option))} is given, but 'yi-regimes' starts from no"
+        ):
+            reproduce.run("yi-regimes", out=tmp_path, **option)
+    asked = [runs._identity(one, None) for one in (quick, gone_on)]
+    assert asked[0] != asked[1] and "continuing" not in asked[0]
+
+
 TINY = dataclasses.replace(
     summaries.SCALES["quick"],
     arms=(
@@ -249,9 +281,8 @@ def wired(monkeypatch):
     monkeypatch.setattr(
         loop, "run_chain", lambda key, arm, counts, **how: arms.append((arm, counts, how)) or [{}]
     )
-    run = runs.Run(
-        dataclasses.replace(TINY, arms=(*TINY.arms[:3], Arm("unverified", 4), Arm("any", 16, "random", 0.5)))
-    )
+    several = (*TINY.arms[:3], Arm("unverified", 4), Arm("any", 16, "random", 0.5))
+    run = runs.Run(dataclasses.replace(TINY, arms=several, continuing=True))
     run.chain(0)
     return run, asked, arms
 
@@ -271,6 +302,7 @@ def test_arms_get_their_verifier_share_workflow_and_texts(wired):
     ]
     assert [counts for _, counts, _ in arms] == [[16], [16], [16, 16], [4], [16]]
     assert all(how["started"][0].model == {"of": 1} for _, _, how in arms)  # all from the same generator
+    assert all(arm.task.continuing for arm, _, _ in arms)
     mine, theirs = (task.rows["tokens"] for task in asked)
     assert len(mine) == len(theirs) == TINY.n_real and not np.array_equal(mine, theirs)
 
@@ -373,6 +405,27 @@ def test_a_checkpoint_on_own_texts(whole, tmp_path, capsys):
     told = capsys.readouterr()
     assert f"texts; 0 too long{'' if whole else ' and cut'}, 0 empty" in told.err
     xr.testing.assert_identical(runs.runs(asked), data)
+    assert data.attrs["texts"].count("texts; 0 too long") == 2
+    rouge1 = data["text_rouge1"].sel(round=0).isel(arm=0)
+    correct = (rouge1 >= _levels(asked)) & (
+        rouge1 > 0
+    )  # the level is known after the model of round 0 was measured
+    np.testing.assert_array_equal(
+        data["accuracy"].sel(round=0).isel(arm=0), correct.mean("text_rouge1_place")
+    )
+    assert "at most" in preview.preview(
+        dataclasses.replace(asked, held_out=200, batch=80)
+    )  # 75 held-out texts
+    (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows[::-1]))
+    with pytest.raises(ValueError, match="holds a run with other settings"):
+        runs.runs(asked)
+
+
+def _levels(asked):
+    """ROUGE-1 that counts as correct in each chain."""
+    identity = runs.Run(asked)._identity
+    saved = [kept.latest(Path(asked.folder) / f"chain-{c}" / "level", identity) for c in range(asked.chains)]
+    return xr.DataArray([float(one.state["least"]) for one in saved], dims="chain")
 
 
 def test_a_checkpoint_with_a_short_context_is_refused(tmp_path):
@@ -383,6 +436,17 @@ def test_a_checkpoint_with_a_short_context_is_refused(tmp_path):
     asked = dataclasses.replace(TINY, data="xsum", checkpoint=str(tmp_path / "mine"), tokens=25)
     with pytest.raises(ValueError, match=r"mine must have a context of at least 25 tokens, .* it has 24"):
         sources.source(asked)
+
+
+@pytest.mark.slow
+def test_continuing_changes_all_fits_but_the_first(tmp_path):
+    asked = dataclasses.replace(TINY, arms=(Arm("replace", 8, rounds=2),), chains=1)
+    anew = runs.runs(asked)
+    on = runs.runs(dataclasses.replace(asked, continuing=True, folder=str(tmp_path / "on")))
+    np.testing.assert_array_equal(on["loss"].sel(round=0), anew["loss"].sel(round=0))
+    assert (on["loss"].sel(round=[1, 2]) != anew["loss"].sel(round=[1, 2])).all()
+    with pytest.raises(ValueError, match="holds a run with other settings"):
+        runs.runs(dataclasses.replace(asked, folder=str(tmp_path / "on")))
 
 
 @pytest.mark.slow

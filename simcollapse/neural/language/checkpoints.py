@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from simcollapse.neural.language import config, gguf_files, gguf_tokenizers, names, safetensor_files, tokens
-from simcollapse.neural.language.config import Config
+from simcollapse.neural.language.config import Config, of_length
 from simcollapse.neural.language.tokens import Tokens
 
 Tree = Any
@@ -20,7 +20,7 @@ class Checkpoint(NamedTuple):
     tokens: Tokens | None  # None: the folder has no tokenizer.json
 
 
-def load(path: str | Path, precision: str = "float32") -> Checkpoint:
+def load(path: str | Path, precision: str = "float32", length: int | None = None) -> Checkpoint:
     """The model at `path`: a folder with `config.json` and safetensors, a GGUF file, or a name of the hub.
 
     Beside a GGUF file a `tokenizer.json` in the same folder is used, else the tokenizer in its metadata.
@@ -28,10 +28,13 @@ def load(path: str | Path, precision: str = "float32") -> Checkpoint:
     Args:
         path: where.
         precision: of activations, "float32" or "bfloat16"; parameters are float32.
+        length: tokens of the longest text that it is for, by which RoPE of the kinds `dynamic` and `longrope` chooses
+            its frequencies, once and for all texts; None: its context.
 
     Raises:
         FileNotFoundError: a file is missing.
-        ValueError: an unsupported architecture, tensors that do not fit it, or a tokenizer that does not.
+        ValueError: an unsupported architecture, tensors that do not fit it, or a tokenizer that does not; a length
+            beyond its context.
         OSError: a hub name that cannot be reached.
     """
     place = Path(path).expanduser()
@@ -49,6 +52,7 @@ def load(path: str | Path, precision: str = "float32") -> Checkpoint:
         reader = tokens.from_file(beside) if beside.is_file() else None
     if reader is not None:
         reader.check_fits(made.vocabulary)
+    made = made if length is None else of_length(made, length)
     return Checkpoint(made, names.to_params(made, tensors, str(place)), reader)
 
 

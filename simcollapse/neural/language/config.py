@@ -1,11 +1,13 @@
 """What a decoder is made of, and the same as a Hugging Face `config.json`."""
 
 import dataclasses
-import math
 from collections.abc import Mapping
 from typing import Any
 
-from simcollapse.checks import check_choice, check_value, check_whole
+import numpy as np
+
+from simcollapse.checks import check_choice, check_shape, check_value, check_whole
+from simcollapse.neural.language import scalings
 from simcollapse.neural.transformer import rotary
 from simcollapse.neural.transformer.rotary import Rope
 
@@ -27,6 +29,7 @@ class Config:
     head: int  # numbers a head
     hidden: int  # of a feed-forward layer
     context: int  # tokens that the model was made for
+    length: int  # tokens of a text at most, no more than that; `rotary.BY_LENGTH` go by it
     tied: bool  # the head is the embedding
     epsilon: float  # of the norms
     rope: Rope
@@ -37,6 +40,11 @@ class Config:
     start: int | None  # token that a text begins with
     stops: tuple[int, ...]  # tokens that end a text
     precision: str  # of activations; parameters are float32
+
+    @property
+    def frequencies(self) -> np.ndarray:
+        """Of RoPE, (head / 2,), the same for every text of up to `length` tokens."""
+        return rotary.frequencies(self.rope, self.head, self.length)
 
 
 def config(
@@ -50,6 +58,7 @@ def config(
     kv_heads: int | None = None,
     head: int | None = None,
     context: int = 2048,
+    length: int | None = None,
     tied: bool = True,
     epsilon: float = 1e-5,
     rope: Rope = Rope(),  # noqa: B008 (frozen)
@@ -61,7 +70,8 @@ def config(
     stops: tuple[int, ...] = (),
     precision: str = "float32",
 ) -> Config:
-    """A decoder, checked. None: as many key heads as heads, width / heads, 1 / sqrt(head), no caps, no windows.
+    """A decoder, checked. None: as many key heads as heads, width / heads, the context, 1 / sqrt(head), no caps, no
+    windows.
 
     Raises:
         ValueError: an unknown family or precision, heads that do not fit, a token outside the vocabulary, or a value
@@ -81,8 +91,8 @@ def config(
     if head % 2:
         raise ValueError(f"head must be even, its numbers are turned in pairs; got {head}")
     check_value("epsilon", epsilon, "positive")
-    for name in ("base", "factor", "magnitude"):
-        check_value(f"rope.{name}", getattr(rope, name), "positive")
+    _check_rope(rope, head)
+    context = check_whole("context", context, 1)
     for name, value in (("scale", scale), ("attention_cap", attention_cap), ("logit_cap", logit_cap)):
         if value is not None:
             check_value(name, value, "positive")
@@ -99,7 +109,8 @@ def config(
         kv_heads=kv_heads,
         head=head,
         hidden=check_whole("hidden", hidden, 1),
-        context=check_whole("context", context, 1),
+        context=context,
+        length=check_whole("length", context if length is None else length, 1, context),
         tied=bool(tied),
         epsilon=float(epsilon),
         rope=rope,
@@ -111,6 +122,29 @@ def config(
         stops=tuple(stops),
         precision=precision,
     )
+
+
+def of_length(config: Config, length: int) -> Config:
+    """The same decoder for texts of at most `length` tokens.
+
+    Raises:
+        ValueError: more than its context.
+    """
+    return dataclasses.replace(config, length=check_whole("length", length, 1, config.context))
+
+
+def _check_rope(rope: Rope, head: int) -> None:
+    for name in ("base", "factor", "magnitude"):
+        check_value(f"rope.{name}", getattr(rope, name), "positive")
+    check_whole("rope.original", rope.original, 1)
+    if rope.kind == "dynamic" and (head < 4 or rope.factor < 1):
+        raise ValueError(
+            f"rope of kind dynamic must have a factor >= 1 and heads of 4 numbers or more, got {rope.factor} and {head}"
+        )
+    if rope.kind == "longrope":
+        for name in ("short", "long"):
+            check_shape(f"rope.{name}", getattr(rope, name), (head // 2,))
+            check_value(f"rope.{name}", getattr(rope, name), "positive")
 
 
 def read(json: Mapping[str, Any], precision: str = "float32") -> Config:
@@ -150,10 +184,10 @@ def read(json: Mapping[str, Any], precision: str = "float32") -> Config:
         kv_heads=json.get("num_key_value_heads"),
         head=json.get("head_dim") or (256 if family == "gemma2" else None),
         hidden=json["intermediate_size"],
-        context=json.get("max_position_embeddings", 2048),
+        context=scalings.context(json),
         tied=json.get("tie_word_embeddings", family == "gemma2"),
         epsilon=json.get("rms_norm_eps", 1e-6),
-        rope=_rope(json),
+        rope=scalings.read(json),
         start=json.get("bos_token_id"),
         stops=_tokens(json.get("eos_token_id")),
         precision=precision,
@@ -163,23 +197,7 @@ def read(json: Mapping[str, Any], precision: str = "float32") -> Config:
 
 def written(config: Config) -> dict[str, Any]:
     """The entries of a `config.json` that `transformers` reads, of version 4 and of version 5."""
-    rope: dict[str, Any] = {"rope_type": config.rope.kind}
-    if config.rope.kind != "default":
-        rope["factor"] = config.rope.factor
-    if config.rope.kind == "llama3":
-        rope |= {
-            "low_freq_factor": config.rope.low,
-            "high_freq_factor": config.rope.high,
-            "original_max_position_embeddings": config.rope.original,
-        }
-    if config.rope.kind == "yarn":
-        rope |= {
-            "beta_slow": config.rope.low,
-            "beta_fast": config.rope.high,
-            "original_max_position_embeddings": config.rope.original,
-            "attention_factor": config.rope.magnitude,
-        }
-    stops = config.stops
+    rope, stops = scalings.written(config.rope), config.stops
     out = {
         "architectures": [ARCHITECTURES[config.family]],
         "model_type": config.family,
@@ -190,7 +208,7 @@ def written(config: Config) -> dict[str, Any]:
         "num_key_value_heads": config.kv_heads,
         "head_dim": config.head,
         "intermediate_size": config.hidden,
-        "max_position_embeddings": config.context,
+        "max_position_embeddings": config.rope.original if config.rope.kind == "dynamic" else config.context,
         "tie_word_embeddings": config.tied,
         "rms_norm_eps": config.epsilon,
         "rope_theta": config.rope.base,
@@ -215,11 +233,6 @@ def written(config: Config) -> dict[str, Any]:
     }
 
 
-_SCALINGS = {  # entries of each, in the order of the fields of `Rope`
-    "linear": ("factor",),
-    "llama3": ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings"),
-    "yarn": ("factor", "beta_slow", "beta_fast", "original_max_position_embeddings"),
-}
 _NEEDED = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
 
 
@@ -243,41 +256,10 @@ def _windows(json: Mapping[str, Any]) -> tuple[int | None, ...]:
     """Published Gemma 2: the first layer and every other one after it look at a window."""
     layers = json["num_hidden_layers"]
     kinds = json.get("layer_types") or [("sliding_attention", "full_attention")[i % 2] for i in range(layers)]
+    for kind in kinds:
+        check_choice("config.json: layer_types", kind, ("sliding_attention", "full_attention"))
     size = json.get("sliding_window", 4096)
     return tuple(size if kind == "sliding_attention" else None for kind in kinds)
-
-
-def _rope(json: Mapping[str, Any]) -> Rope:
-    given = json.get("rope_parameters") or json.get("rope_scaling") or {}
-    base = given.get("rope_theta", json.get("rope_theta", 10_000.0))
-    kind = given.get("rope_type", given.get("type", "default"))
-    check_choice("config.json: rope_type", kind, rotary.KINDS)
-    if kind == "default":
-        return Rope(base)
-    names = _SCALINGS[kind]
-    given = {"beta_slow": 1, "beta_fast": 32} | {k: v for k, v in given.items() if v is not None}
-    missing = [name for name in names if name not in given]
-    if missing:
-        raise ValueError(f"config.json: the {kind} scaling of RoPE must have {', '.join(missing)}")
-    made = Rope(base, kind, *(given[name] for name in names))
-    if kind != "yarn":
-        return made
-    if not given.get("truncate", True):
-        raise ValueError("config.json: truncate of the yarn scaling of RoPE must be true, got false")
-    return dataclasses.replace(made, magnitude=_magnitude(given))
-
-
-def _magnitude(given: Mapping[str, Any]) -> float:
-    """Of queries and keys under YaRN: the one that is given, or 1 + log(factor) / 10, or a ratio of two such."""
-
-    def grown(by):
-        return 1 + 0.1 * by * math.log(max(given["factor"], 1))
-
-    if "attention_factor" in given:
-        return float(given["attention_factor"])
-    if given.get("mscale") and given.get("mscale_all_dim"):
-        return grown(given["mscale"]) / grown(given["mscale_all_dim"])
-    return grown(1)
 
 
 def _tokens(value: Any) -> tuple[int, ...]:

@@ -48,6 +48,7 @@ def encode(
     too_long: str = "error",
     empty: str = "error",
     room: int = 0,
+    narrow: bool = False,
 ) -> Encoded:
     """Rows of `width` tokens.
 
@@ -62,6 +63,7 @@ def encode(
             room that the prompt leaves, or half the width where that is more, then the prompt, see `encode_prompts`.
         empty: what happens to pairs whose completion has no token that can be scored. "error"; "drop".
         room: tokens that each row leaves for another answer to its prompt; a prompt that does not is too long.
+        narrow: rows are as wide as the longest needs, not `width`.
 
     Raises:
         ValueError: a longer pair or an empty completion, where that is an error, or no pair that is left.
@@ -100,7 +102,9 @@ def encode(
         raise ValueError(
             f"no pair of {len(kept)} is left: {unscored.sum()} are empty, {longer.sum()} are too long"
         )
-    rows = rows_of([prompts[i] for i in places.tolist()], [answers[i] for i in places.tolist()], width)
+    left = [(prompts[i], answers[i]) for i in places.tolist()]
+    width = max(len(p) + max(len(a), room) for p, a in left) if narrow else width
+    rows = rows_of(*zip(*left, strict=True), width)
     return Encoded(rows, places, int(longer.sum()), int(unscored.sum()))
 
 

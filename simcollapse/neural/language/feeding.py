@@ -129,9 +129,9 @@ class Feed:
     """The batches of a fit, planned from its key alone. Without a key: each row once, similar lengths together."""
 
     def __init__(self, config: Config, settings: Tuning, rows: Tree, key: jax.Array | None):
-        check_rows(rows, config.vocabulary, config.context)
+        check_rows(rows, config.vocabulary, config.length)
         self._rows = {name: np.asarray(rows[name]) for name in ("tokens", "begin", "length")}
-        self._settings, self._context = settings, config.context
+        self._settings, self._longest = settings, config.length
         length, self._first = self._rows["length"], first_scored(self._rows, settings.loss_on)
         self._counts = np.maximum(length - self._first, 0)
         if not self._counts.any():
@@ -164,7 +164,7 @@ class Feed:
     def _arrays(self, bins):
         width = self._room
         if width is None:
-            width = padding.bucket(max(int(self._rows["length"][held].sum()) for held in bins), self._context)
+            width = padding.bucket(max(int(self._rows["length"][held].sum()) for held in bins), self._longest)
         most = min(padding.bucket(self._most), width)
         return batch_of(
             bins, self._settings.batch, self._rows, self._first, width, most, self._room is not None

@@ -15,7 +15,7 @@ from flax import nnx
 from simcollapse.neural.language import lora, sharding
 from simcollapse.neural.language.config import Config
 from simcollapse.neural.language.models import Decoder, Layer
-from simcollapse.neural.transformer.rotary import frequencies, turn_to
+from simcollapse.neural.transformer.rotary import turn_to
 
 Tree = Any
 
@@ -103,8 +103,7 @@ class Folded:
         if document is not None:
             seen = jnp.where(document[:, :, None] == document[:, None, :], seen, -1)
         own = there[None] if place is None else place
-        rope = self.config.rope
-        turn = turn_to(own, frequencies(rope, self.config.head), rope.magnitude)
+        turn = turn_to(own, self.config.frequencies, self.config.rope.magnitude)
 
         def of_layers(x, stacked):
             x = sharding.keep_rows(self._mesh, x)

@@ -53,9 +53,9 @@ def generate(
     Raises:
         ValueError: an empty or too long prompt, a token outside the vocabulary, or draws without a key.
     """
-    most, batch = check_whole("most", most, 1, config.context - 1), check_whole("batch", batch, 1)
+    most, batch = check_whole("most", most, 1, config.length - 1), check_whole("batch", batch, 1)
     padding.check_texts("prompts", prompts, config.vocabulary, 1)
-    padding.fit_prompts(prompts, config.context - most)
+    padding.fit_prompts(prompts, config.length - most)
     kind = choosing.kind_of(how)
     if key is None and kind != "greedy":
         raise ValueError("key must be given to draw tokens (temperature > 0)")
@@ -63,7 +63,7 @@ def generate(
     stops = config.stops if stops is None else tuple(stops)
     tokens: list[list[int]] = [[] for _ in prompts]
     told, stopped = np.zeros(len(prompts)), np.zeros(len(prompts), bool)
-    for part in padding.batches(prompts, batch, config.context - most):
+    for part in padding.batches(prompts, batch, config.length - most):
         rows = np.zeros(batch, np.uint32)
         rows[: len(part.places)] = part.places
         out = _generate(

@@ -1,5 +1,6 @@
 """GGUF files: the config from their metadata, the tensors dequantised, under Hugging Face's names."""
 
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ from simcollapse.neural.language.config import Config, config
 from simcollapse.neural.transformer.rotary import Rope, frequencies
 
 FAMILIES = ("llama", "gemma2")
-FACTORS = "rope_freqs.weight"
+FACTORS, SHORT, LONG = "rope_freqs.weight", "rope_factors_short.weight", "rope_factors_long.weight"
 
 _WHOLE = {"token_embd": "model.embed_tokens", "output_norm": "model.norm", "output": "lm_head"}
 _LAYER = {
@@ -40,7 +41,7 @@ def read_gguf(path: Path, precision: str = "float32") -> tuple[Config, dict[str,
 
     Raises:
         ValueError: not a GGUF file, a family that is not supported, missing metadata, an unknown tensor or a scaling of
-            RoPE that is neither linear nor that of Llama 3.
+            RoPE that is not supported.
     """
     try:
         reader = gguf.GGUFReader(path)
@@ -51,7 +52,7 @@ def read_gguf(path: Path, precision: str = "float32") -> tuple[Config, dict[str,
     made = _config(path, facts, raw, precision)
     tensors = {}
     for name, tensor in raw.items():
-        if name != FACTORS:
+        if name not in (FACTORS, SHORT, LONG):
             tensors[renamed(made.family, name)] = _restored(made, name, _dequantised(path, tensor))
     return made, tensors, facts
 
@@ -73,16 +74,14 @@ def _config(path: Path, facts: dict[str, Any], raw: dict[str, Any], precision: s
             raise ValueError(f"{path} must say {family}.{name} in its metadata")
         return facts[f"{family}.{name}"]
 
-    layers, heads, width = (
-        fact(name) for name in ("block_count", "attention.head_count", "embedding_length")
+    layers, heads, width, context = (
+        fact(name) for name in ("block_count", "attention.head_count", "embedding_length", "context_length")
     )
     head = facts.get(f"{family}.attention.key_length", width // heads)
-    kind = facts.get(f"{family}.rope.scaling.type", "none")
-    check_choice(f"{family}.rope.scaling.type of {path}", kind, ("none", "linear"))
-    base = facts.get(f"{family}.rope.freq_base", 10_000.0)
-    rope = Rope(base) if kind == "none" else Rope(base, "linear", fact("rope.scaling.factor"))
-    if FACTORS in raw:
-        rope = _llama3(path, rope.base, head, np.asarray(raw[FACTORS].data, float))
+    turned = facts.get(f"{family}.rope.dimension_count", head)
+    if turned != head:
+        raise ValueError(f"{path}: {family}.rope.dimension_count must be {head} (whole heads), got {turned}")
+    factors = {name: np.asarray(raw[name].data, float) for name in (FACTORS, SHORT, LONG) if name in raw}
     if "token_embd.weight" not in raw:
         raise ValueError(f"{path} must hold the tensor token_embd.weight")
     own: dict[str, Any] = {}
@@ -96,7 +95,10 @@ def _config(path: Path, facts: dict[str, Any], raw: dict[str, Any], precision: s
             "logit_cap": facts.get("gemma2.final_logit_softcapping", 30.0),
             "windows": tuple(None if i % 2 else window for i in range(layers)),
         }
-    stop = facts.get("tokenizer.ggml.eos_token_id")
+    ends = (
+        facts.get(f"tokenizer.ggml.{name}_token_id") for name in ("eos", "eot")
+    )  # of a text, of a turn in a chat
+    stops = tuple(dict.fromkeys(end for end in ends if end is not None))
     return config(
         str(family),
         vocabulary=raw["token_embd.weight"].data.shape[0],
@@ -106,12 +108,12 @@ def _config(path: Path, facts: dict[str, Any], raw: dict[str, Any], precision: s
         kv_heads=facts.get(f"{family}.attention.head_count_kv", heads),
         head=head,
         hidden=fact("feed_forward_length"),
-        context=fact("context_length"),
+        context=context,
         tied="output.weight" not in raw,
         epsilon=fact("attention.layer_norm_rms_epsilon"),
-        rope=rope,
+        rope=_rope(path, f"{family}.rope.", facts, factors, head, context),
         start=facts.get("tokenizer.ggml.bos_token_id"),
-        stops=() if stop is None else (stop,),
+        stops=stops,
         precision=precision,
         **own,
     )
@@ -147,10 +149,63 @@ def uninterleaved(value: np.ndarray, heads: int) -> np.ndarray:
     return pairs.swapaxes(1, 2).reshape(value.shape)
 
 
+def _rope(
+    path: Path, prefix: str, facts: dict[str, Any], factors: dict[str, np.ndarray], head: int, context: int
+) -> Rope:
+    """As llama.cpp reads it: the kind of the metadata, or the one that the tensors `factors` belong to.
+
+    Without a kind it is linear, by a factor that may stand under an old name; 0 or none is 1.
+    """
+
+    def told(name: str, otherwise: Any) -> Any:
+        return facts.get(f"{prefix}scaling.{name}", otherwise)
+
+    base = facts.get(f"{prefix}freq_base", 10_000.0)
+    kind = told("type", "linear")
+    check_choice(f"{prefix}scaling.type of {path}", kind, ("none", "linear", "yarn", "longrope"))
+    factor = (told("factor", facts.get(f"{prefix}scale_linear")) or 1.0) if kind != "none" else 1.0
+    if FACTORS in factors and (factor != 1 or kind in ("yarn", "longrope")):
+        raise ValueError(f"{path}: RoPE must be scaled by {FACTORS} or by its metadata, not by both")
+    original, magnitude = told("original_context_length", context), told("attn_factor", 1.0)
+    if kind == "yarn":
+        _check_yarn(path, prefix, told)
+        low, high = told("yarn_beta_slow", 1.0), told("yarn_beta_fast", 32.0)
+        return Rope(base, kind, factor, low, high, original, magnitude * (1 + 0.1 * math.log(max(factor, 1))))
+    if kind == "longrope":
+        if not {SHORT, LONG} <= factors.keys() or factor != 1:
+            raise ValueError(
+                f"{path}: RoPE of kind longrope must have the tensors {SHORT} and {LONG} and no factor, got "
+                f"{sorted(factors)} and {factor}"
+            )
+        short, long = (tuple(factors[name].tolist()) for name in (SHORT, LONG))
+        return Rope(base, kind, original=original, magnitude=magnitude, short=short, long=long)
+    if magnitude != 1:
+        raise ValueError(
+            f"{path}: {prefix}scaling.attn_factor must be 1 where RoPE is {kind}, got {magnitude}"
+        )
+    if FACTORS in factors:
+        return _llama3(path, base, head, factors[FACTORS])
+    return Rope(base) if factor == 1 else Rope(base, "linear", factor)
+
+
+def _check_yarn(path: Path, prefix: str, told: Any) -> None:
+    """Refuse what readers of GGUF files do not agree on, or what YaRN as published has not."""
+    if told("yarn_ext_factor", 1.0) not in (1.0, -1.0):  # negative: not set
+        raise ValueError(
+            f"{path}: {prefix}scaling.yarn_ext_factor must be 1, got {told('yarn_ext_factor', 1.0)}"
+        )
+    for name in ("yarn_attn_factor", "yarn_log_multiplier"):
+        if told(name, 0.0):
+            raise ValueError(
+                f"{path}: {prefix}scaling.{name} has no one meaning (the whole magnitude, or beside that of the "
+                "factor): use the model's folder of safetensors"
+            )
+
+
 def _llama3(path: Path, base: float, head: int, factors: np.ndarray) -> Rope:
     """The published scaling that divides frequencies by `factors`; a GGUF file keeps only these."""
     rope = Rope(base, "llama3", float(factors.max()), 1.0, 4.0, 8192)
-    wanted = frequencies(Rope(base), head) / frequencies(rope, head)
+    wanted = frequencies(Rope(base), head, 1) / frequencies(rope, head, 1)
     if factors.shape != wanted.shape or not np.allclose(factors, wanted, rtol=1e-4):
         raise ValueError(
             f"{path}: {FACTORS} is not the scaling of Llama 3.1 and later (1 to 4 turns in 8192 tokens)"

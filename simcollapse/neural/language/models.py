@@ -20,7 +20,7 @@ from simcollapse.neural.transformer.attention import (
     soft_cap,
     write,
 )
-from simcollapse.neural.transformer.rotary import Turn, frequencies, turn_to
+from simcollapse.neural.transformer.rotary import Turn, turn_to
 
 Tree = Any
 SPREAD = 0.02  # standard deviation of an embedding before training
@@ -104,8 +104,7 @@ class Decoder(nnx.Module):
         back = places[:, None] - there[None, :]
         seen = jnp.where(there >= begin[:, None, None], back, -1)
         own = jnp.maximum(places - begin[:, None], 0)
-        rope = self.config.rope
-        turn = turn_to(own, frequencies(rope, self.config.head), rope.magnitude)
+        turn = turn_to(own, self.config.frequencies, self.config.rope.magnitude)
         x, after = self.embed(tokens), []
         for i, layer in enumerate(self.layers):
             x, cache = layer(x, None if caches is None else caches[i], at, seen, turn)

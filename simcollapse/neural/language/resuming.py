@@ -26,13 +26,18 @@ class State(NamedTuple):
 
 def identity(config: Config, settings: Tuning, key: jax.Array, params: Tree, rows: Tree) -> str:
     """Words that two fits share only if they are the same."""
+    how = dataclasses.replace(settings, save_every=None)
+    return f"{config} {how} {digest((jax.random.key_data(key), rows, params))}"
+
+
+def digest(tree: Tree) -> str:
+    """Hexadecimal digits that trees of arrays share only if they are the same."""
     seen = hashlib.sha256()
-    for x in (jax.random.key_data(key), *jax.tree.leaves(rows), *jax.tree.leaves(params)):
+    for x in jax.tree.leaves(tree):
         x = np.ascontiguousarray(x)
         seen.update(f"{x.shape} {x.dtype}".encode())
         seen.update(x.data)
-    how = dataclasses.replace(settings, save_every=None)
-    return f"{config} {how} {seen.hexdigest()}"
+    return seen.hexdigest()
 
 
 def save(folder: Path, state: State, identity: str) -> None:

@@ -37,7 +37,9 @@ def read_tensors(folder: Path) -> dict[str, np.ndarray]:
         ValueError: a file that cannot be read, a tensor of the index that is in no file.
     """
     if (folder / INDEX).is_file():
-        where = read_json(folder / INDEX)["weight_map"]
+        where = read_json(folder / INDEX).get("weight_map")
+        if not isinstance(where, dict) or not all(isinstance(file, str) for file in where.values()):
+            raise ValueError(f"{folder / INDEX} must have a weight_map, with the file of each tensor")
         files = sorted(set(where.values()))
     elif (folder / WHOLE).is_file():
         where, files = {}, [WHOLE]

@@ -53,10 +53,10 @@ def score(
     padding.check_texts("prompts", prompts, config.vocabulary, 1)
     padding.check_texts("answers", answers, config.vocabulary, 0)
     texts = [[*prompt, *answer] for prompt, answer in zip(prompts, answers, strict=True)]
-    padding.fit_prompts(texts, config.context)
+    padding.fit_prompts(texts, config.length)
     count = np.array([len(answer) for answer in answers], np.int32)
     told = np.zeros(len(texts))
-    for part in padding.batches(texts, batch, config.context):
+    for part in padding.batches(texts, batch, config.length):
         last = np.zeros(batch, np.int32)
         last[: len(part.places)] = count[part.places]
         room = padding.bucket(int(last.max()), part.tokens.shape[1] - 1)

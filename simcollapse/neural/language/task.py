@@ -13,7 +13,7 @@ from simcollapse.neural.language import generation, metrics, models, scoring, tr
 from simcollapse.neural.language.choosing import Choosing
 from simcollapse.neural.language.config import Config
 from simcollapse.neural.language.rows import FIELDS, Reader, completions_of, prompts_of, rows_of
-from simcollapse.neural.language.truths import Truth
+from simcollapse.neural.language.truths import Overlap, Truth
 
 Tree = Any
 
@@ -181,6 +181,11 @@ class TextTask:
         return {"shown": out}
 
 
+def levelled(record: dict[str, Any], truth: Overlap) -> dict[str, Any]:
+    """A record that was measured before the level of what is correct was known (with `Measures.by_text`)."""
+    return record | {"accuracy": float(truth.reached(record["text_rouge1"]).mean())}
+
+
 def read_shown(task: TextTask, shown: np.ndarray) -> list[tuple[str, str]]:
     """Prompts and answers of what `TextTask.show` gave in one round."""
     asked = pools.take(task.measures.rows, np.arange(len(shown)))
@@ -215,8 +220,8 @@ def text_task(
     """The task of texts, checked; see `TextTask`.
 
     Raises:
-        ValueError: rows too narrow for a prompt and its answer, a context that is too short, places outside the
-            prompts, or fewer held-out rows than are answered.
+        ValueError: an empty prompt, rows too narrow for a prompt and its answer, a context that is too short, places
+            outside the prompts, or fewer held-out rows than are answered.
     """
     width = rows["tokens"].shape[1]
     longest = max((len(prompt) for prompt in prompts), default=0)
@@ -224,10 +229,14 @@ def text_task(
         raise ValueError(
             f"references must be as many as prompts, one or more, got {len(references)} and {len(prompts)}"
         )
-    if longest + sampling.most > width or width > fitter.config.context:
+    if not all(len(prompt) for prompt in prompts) or np.any(measures.rows["begin"] < 1):
+        raise ValueError(
+            "prompts must have one token or more each, those of held-out rows too: give the token that begins a text"
+        )
+    if longest + sampling.most > width or width > fitter.config.length:
         raise ValueError(
             f"rows must be as wide as the longest prompt and an answer ({longest} + {sampling.most} tokens) and no "
-            f"wider than the model's context ({fitter.config.context}), got {width}"
+            f"wider than the model's context ({fitter.config.length}), got {width}"
         )
     if len(rows["source"]) and not 0 <= rows["source"].min() <= rows["source"].max() < len(prompts):
         raise ValueError(f"rows.source must be places among {len(prompts)} prompts")

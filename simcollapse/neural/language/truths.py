@@ -31,21 +31,26 @@ class Parsed:
 
 @dataclasses.dataclass(frozen=True)
 class Overlap:
-    """Correct is what has a ROUGE-1 of at least `least` against its reference: a proxy."""
+    """Correct is what has a ROUGE-1 above 0, and of at least `least`, against its reference: a proxy."""
 
     least: float
+
+    def reached(self, rouge1: np.ndarray) -> np.ndarray:
+        """Which of these values count, (N,) bool. An answer without a word of its reference never does."""
+        return (rouge1 >= self.least) & (rouge1 > 0)
 
     def correct(
         self, prompts: Sequence[str], answers: Sequence[str], references: Sequence[str]
     ) -> np.ndarray:
         """(N,) bool."""
-        return metrics.rouge_1(references, answers) >= self.least
+        return self.reached(metrics.rouge_1(references, answers))
 
 
 def overlap(references: Sequence[str], answers: Sequence[str], quantile: float) -> Overlap:
     """The proxy whose level is this quantile of what these answers reach.
 
-    So a share 1 - quantile of them is correct: with the first generator's answers, p begins at `quantile`.
+    So a share 1 - quantile of them is correct, less where so many have no word of their reference: with the first
+    generator's answers, p begins at `quantile` or above.
 
     Raises:
         ValueError: a quantile outside [0, 1], or no answer.

@@ -1,8 +1,8 @@
 """Verifiers of texts: those that see the reference or the truth, those that see a model, and those that see neither.
 
 A score is larger for answers that look better; a selection (`simcollapse.neural.selection`) turns scores into a mask:
-the top share (published: 12.5 %), or what is above a threshold. An answer without a text scores -inf with every
-verifier but a random one and a user's own.
+the top share (published: 12.5 %), or what is above a threshold. An answer without a text scores -inf with those that
+compare it, with a reference or by a model: it is short and may be very probable, and teaches to write nothing.
 """
 
 import dataclasses
@@ -69,11 +69,12 @@ class Perplexity:
     batch: int = 64
 
     def score(self, key: jax.Array, rows: Tree, model: Tree) -> np.ndarray:
-        """(N,), nats; -inf for an answer without a token."""
+        """(N,), nats; -inf for an answer of nothing but the token that ends it."""
         chosen = model if self.params is None else self.params
-        got = scoring.score(self.config, chosen, prompts_of(rows), completions_of(rows), batch=self.batch)
+        answers = completions_of(rows)
+        got = scoring.score(self.config, chosen, prompts_of(rows), answers, batch=self.batch)
         mean = got.log_probability / np.maximum(got.count, 1)
-        return np.where(got.count > 0, mean, -np.inf)
+        return np.where([set(answer) <= set(self.config.stops) for answer in answers], -np.inf, mean)
 
 
 @dataclasses.dataclass(frozen=True)

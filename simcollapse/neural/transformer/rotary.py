@@ -12,7 +12,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-KINDS = ("default", "linear", "llama3", "yarn")
+KINDS = ("default", "linear", "llama3", "yarn", "dynamic", "longrope")
+BY_LENGTH = ("dynamic", "longrope")  # kinds whose frequencies depend on how long texts are
 
 
 @dataclasses.dataclass(frozen=True)
@@ -23,7 +24,12 @@ class Rope:
     `original` tokens by `factor`, those that turn more than `high` times by 1, those between by what joins the two in
     the number of turns. "yarn": the same, but joined in h, whose ends are rounded outwards to whole numbers.
 
-    Source of "yarn": Peng, Quesnelle, Fan and Shippole 2023 (arXiv 2309.00071), section 3, as `transformers` rounds.
+    Two kinds depend on the tokens of the longest text, T. "dynamic": a larger base once T is more than `original`, so
+    that the lowest frequency falls to what it would be divided by factor (T / original - 1) + 1. "longrope": each
+    frequency by its entry of `long` if T is more than `original`, else of `short`.
+
+    Source of "yarn": Peng, Quesnelle, Fan and Shippole 2023 (arXiv 2309.00071), section 3, and of "dynamic" appendix B;
+    of "longrope" Ding et al. 2024 (arXiv 2402.13753); all as `transformers` has them.
     """
 
     base: float = 10_000.0
@@ -33,13 +39,22 @@ class Rope:
     high: float = 4.0
     original: int = 8192
     magnitude: float = 1.0  # of queries and keys after turning, times what they were
+    rounded: bool = True  # whether the ends of "yarn" are
+    short: tuple[float, ...] = ()  # divisors of "longrope", (head / 2,)
+    long: tuple[float, ...] = ()
 
 
-def frequencies(rope: Rope, head: int) -> np.ndarray:
-    """Radians a token, (head / 2,), double precision."""
-    plain = rope.base ** -(np.arange(0, head, 2) / head)
-    if rope.kind == "default":
+def frequencies(rope: Rope, head: int, length: int) -> np.ndarray:
+    """Radians a token, (head / 2,), double precision, where the longest text has `length` tokens."""
+    base = rope.base
+    if rope.kind == "dynamic":
+        stretched = rope.factor * max(length / rope.original, 1) - (rope.factor - 1)
+        base *= stretched ** (head / (head - 2))
+    plain = base ** -(np.arange(0, head, 2) / head)
+    if rope.kind in ("default", "dynamic"):
         return plain
+    if rope.kind == "longrope":
+        return plain / np.array(rope.long if length > rope.original else rope.short)
     if rope.kind == "linear":
         return plain / rope.factor
     if rope.kind == "yarn":
@@ -55,7 +70,10 @@ def _beyond(rope: Rope, head: int) -> np.ndarray:
     def place(turns):
         return head * math.log(rope.original / (turns * 2 * math.pi)) / (2 * math.log(rope.base))
 
-    first, last = max(math.floor(place(rope.high)), 0), min(math.ceil(place(rope.low)), head - 1)
+    first, last = place(rope.high), place(rope.low)
+    if rope.rounded:
+        first, last = math.floor(first), math.ceil(last)
+    first, last = max(first, 0), min(last, head - 1)
     return np.clip((np.arange(head // 2) - first) / max(last - first, 0.001), 0, 1)
 
 

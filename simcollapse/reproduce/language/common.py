@@ -88,6 +88,13 @@ def words(config: Config, data: xr.Dataset, spread: str = "bands") -> str:
     return f"{run}; mean of {config.chains} seeds, {spread} of two standard errors"
 
 
+def started(config: Config) -> str:
+    """What every model is tuned from."""
+    if config.continuing:
+        return "the last round's model"
+    return "fresh parameters" if config.whole else "the base model"
+
+
 def note(config: Config) -> str:
     """What stands under the table of claims."""
     correct = (

@@ -20,13 +20,13 @@ def arms(generated: int, rounds: int) -> tuple[Arm, ...]:
     return tuple(Arm(workflow, generated, workflow=workflow, rounds=rounds) for workflow in WORKFLOWS)
 
 
-def compute(config: Config, title: str, what: str) -> xr.Dataset:
+def compute(config: Config, title: str) -> xr.Dataset:
     """Metrics and audit by (arm, chain, round)."""
     data = common.runs(config)
     data.attrs.update(
         title=title,
-        heading=f"{what}: {config.n_real:,} real texts, then as many generated in every round, none verified.\n"
-        f"{common.words(config, data)}",
+        heading=f"Every model from {common.started(config)}: {config.n_real:,} real texts, then as many generated in "
+        f"every round, none verified.\n{common.words(config, data)}",
         note=common.note(config),
     )
     return data

@@ -28,7 +28,7 @@ SCALES = {"quick": _QUICK, "small": _SMALL, "paper": _PAPER}
 
 def compute(config: Config) -> xr.Dataset:
     """Metrics and audit by (arm, chain, round)."""
-    return keeping.compute(config, "pretraining on own texts", "Every model from fresh parameters")
+    return keeping.compute(config, "pretraining on own texts")
 
 
 def compare(data: xr.Dataset) -> list[Claim]:

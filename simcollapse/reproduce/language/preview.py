@@ -118,7 +118,8 @@ def _timed(run: Any) -> Times:
     step = max(long - short, 0.0) / (STEPS - 1)
     asked = min(config.batch, len(mine.prompts))
     answer = _second_time(lambda: mine.generate(key, base, asked)) / asked
-    held = pools.take(mine.measures.rows, np.arange(min(config.batch, config.held_out)))
+    held = mine.measures.rows  # there may be fewer than were asked for
+    held = pools.take(held, np.arange(min(config.batch, pools.count(held))))
     pair = prompts_of(held), completions_of(held)
     score = _second_time(lambda: scoring.score(run.source.decoder, base, *pair, batch=config.batch))
     return Times(max(short - step, 0.0), step, answer, score / len(pair[0]))

@@ -15,13 +15,14 @@ from simcollapse import keys, results, workflows
 from simcollapse.neural import checkpoints, loop, pools, selection
 from simcollapse.neural.language import names, task, truths, verifiers
 from simcollapse.neural.language.choosing import choosing
+from simcollapse.neural.language.resuming import digest
 from simcollapse.neural.language.room import FLOAT, check_room
 from simcollapse.neural.language.rows import FIELDS
 from simcollapse.neural.language.training import Tuner, tuning
 from simcollapse.neural.progress import Progress
 from simcollapse.neural.settings import neural_settings
 from simcollapse.reproduce.language.settings import MADE, Arm, Config, Fit
-from simcollapse.reproduce.language.sources import Deal, source
+from simcollapse.reproduce.language.sources import Deal, Source, source
 
 # Keys of one chain besides those of its rounds: the texts, another model, the level of the truth, mixed rows.
 DEAL, OTHER, LEVEL, MIX = range(4)
@@ -44,7 +45,7 @@ class Run:
         self._tuner = self.tuner(config.fit)
         self._progress = Progress(config.fits)
         self._folder = Path(config.folder) if config.folder else None
-        self._identity = _identity(config)
+        self._identity = _identity(config, self.source)
         size = names.parameters(self.source.decoder)
         if self._folder is not None:
             check_room(self._folder, disk_bytes(config, size))
@@ -102,6 +103,7 @@ class Run:
         data.attrs.update(
             config=json.dumps(dataclasses.asdict(dataclasses.replace(config, folder=""))),
             source=self.source.words,
+            texts="\n".join(self.source.told),
             parameters=names.parameters(self.source.decoder),
             floor=self.source.floor,
             backend=jax.default_backend(),
@@ -144,7 +146,8 @@ class Run:
         mine = self.task(dealt)
         state, record = self._once(c, "real", lambda: loop.start(key, mine), "the generator")
         if config.data != MADE:
-            mine = dataclasses.replace(mine, truth=self._level(c, key_own, mine, state.model))
+            level = self._level(c, key_own, mine, state.model)
+            mine, record = dataclasses.replace(mine, truth=level), task.levelled(record, level)
         other = None
         if config.weak:
             rows = pools.take(dealt.others, np.arange(config.n_real))
@@ -187,6 +190,7 @@ class Run:
             prompts=dealt.prompts,
             references=dealt.references,
             base=self.source.base,
+            continuing=config.continuing,
             sampling=drawn,
             measures=task.Measures(held, answered, read, min(SHOWN, answered), by_text=True),
         )
@@ -303,7 +307,14 @@ def _selection(arm: Arm) -> Any:
     return selection.Everything() if arm.verifier == "none" else selection.top_share(arm.share)
 
 
-def _identity(config: Config) -> str:
-    """What a saved round must share with this run to be gone on from: not the number of chains, nor the other arms."""
+def _identity(config: Config, source: Source) -> str:
+    """What a saved round must share with this run to be gone on from: not the number of chains, nor the other arms.
+
+    Files of texts and of a model may have been changed under their names.
+    """
     settings = dataclasses.asdict(dataclasses.replace(config, folder="", chains=0, arms=()))
+    if not config.continuing:
+        del settings["continuing"]  # rounds that were saved before there was the option are gone on from
+    if config.data != MADE:
+        settings |= {"texts": digest((source.rows, source.held_out)), "weights": digest(source.base)}
     return json.dumps(settings | {"jax": jax.__version__, "backend": jax.default_backend()})

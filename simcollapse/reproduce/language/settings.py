@@ -2,9 +2,12 @@
 
 import dataclasses
 
+from simcollapse.checks import check_choice
+
 MADE = "made"  # the made language; else a published set or a file of JSON lines, see docs/language.md
 VERIFIERS = ("none", "oracle", "self", "weak", "random")
 WORKFLOWS = ("replace", "accumulate", "accumulate_subsample")
+TOO_LONG = ("error", "drop", "truncate")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +66,8 @@ class Config:
     base_steps: int = 600
     tokens: int = 512  # of a text, and of an answer; of published sets only
     answer: int = 64
-    too_long: str = "drop"  # longer texts; "truncate" cuts prompts, and leaves room for an answer
+    too_long: str = "drop"  # longer texts; "truncate" cuts prompts, and leaves room for an answer; "error"
+    continuing: bool = False  # every fit starts from the last round's model, not anew
     temperature: float = 1.0
     top_p: float = 1.0
     greedy: bool = False  # how answers are measured; without it they are drawn as in a round
@@ -95,18 +99,44 @@ class Config:
         return max([arm.real for arm in self.arms] + [self.n_real * self.weak])
 
 
-def configure(config: Config, *, data: str | None, folder: str, model: str | None = None) -> Config:
+def configure(
+    config: Config,
+    *,
+    data: str | None,
+    folder: str,
+    model: str | None = None,
+    continuing: bool = False,
+    too_long: str | None = None,
+) -> Config:
     """The configuration with these texts and this checkpoint, saved below `folder`.
+
+    Args:
+        config: that of a scale.
+        data, model: texts and checkpoint, both or neither.
+        folder: of its rounds.
+        continuing: every fit starts from the last round's model, in place of the base model or fresh parameters.
+        too_long: what happens to texts longer than the scale's; None: what the scale says.
 
     Raises:
         ValueError: a checkpoint without texts, or texts without a checkpoint: the embedded decoder reads the made
-            language, and nothing else does.
+            language, and nothing else does; an option that would change nothing.
     """
+    if continuing and all(arm.mixed for arm in config.arms):
+        raise ValueError("continuing must not be given where no model has another round before it")
+    config = dataclasses.replace(config, folder=folder, continuing=continuing)
+    if too_long is not None:
+        check_choice("too_long", too_long, TOO_LONG)
+        config = dataclasses.replace(config, too_long=too_long)
     if (data or MADE) == MADE and not model:
-        return dataclasses.replace(config, folder=folder)
+        if too_long is not None:
+            raise ValueError(
+                f"too_long is of texts that are read (model and data), of which the made language has none; got "
+                f"{too_long!r}"
+            )
+        return config
     if not model or (data or MADE) == MADE:
         raise ValueError(
             "model and data must be given together (a checkpoint, and xsum, helpsteer2, alpaca, tinystories or a file "
             f"of JSON lines), or neither for the embedded decoder and its made language; got {model!r} and {data!r}"
         )
-    return dataclasses.replace(config, checkpoint=model, data=data, folder=folder)
+    return dataclasses.replace(config, checkpoint=model, data=data)

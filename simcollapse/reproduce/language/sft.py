@@ -28,7 +28,7 @@ SCALES = {"quick": _QUICK, "small": _SMALL, "paper": _PAPER}
 
 def compute(config: Config) -> xr.Dataset:
     """Metrics and audit by (arm, chain, round)."""
-    return keeping.compute(config, "supervised tuning on own answers", "Every model from the base model")
+    return keeping.compute(config, "supervised tuning on own answers")
 
 
 def compare(data: xr.Dataset) -> list[Claim]:

@@ -14,6 +14,7 @@ from simcollapse.neural.language import checkpoints as published
 from simcollapse.neural.language import encoding, grammar, made, texts
 from simcollapse.neural.language.base import base_model
 from simcollapse.neural.language.config import Config as Decoder
+from simcollapse.neural.language.config import of_length
 from simcollapse.neural.language.rows import Reader, prompts_of
 from simcollapse.reproduce.language.settings import MADE, Config
 
@@ -42,6 +43,7 @@ class Source:
     most: int  # tokens of an answer
     floor: float  # loss that no model beats; NaN where it is not known
     words: str  # where the texts are from
+    told: tuple[str, ...] = ()  # how many fit, and what became of others
 
     def deal(self, key: jax.Array, config: Config) -> Deal:
         """The texts of a chain: `n_prompts` with a prompt each, the first `n_real` of them real rows, and others."""
@@ -95,6 +97,7 @@ def _real(config: Config) -> Source:
             f"{config.checkpoint} must have a context of at least {config.tokens} tokens, which a text may have here, "
             f"it has {decoder.context}"
         )
+    decoder = of_length(decoder, config.tokens)
     wanted = config.chains * (config.n_prompts + config.extra_real)
     name, limit = config.data, 4 * wanted + 10 * config.held_out  # some are too long, and a chain has its own
     if Path(name).suffix:
@@ -109,8 +112,9 @@ def _real(config: Config) -> Source:
             train, held = encoding.held_out(train, config.held_out, HELD_OUT_SEED)
     end = decoder.stops[0] if decoder.stops else None
     marks = {*decoder.stops, *([] if decoder.start is None else [decoder.start])}
-    start = encoding.start_of(train, loaded.tokens, decoder.start)
-    made_rows = []
+    every = train._replace(pairs=[*train.pairs, *held.pairs])
+    start = encoding.start_of(every, loaded.tokens, decoder.start)
+    made_rows, told = [], []
     for part in (train, held):
         got = encoding.encode(
             part,
@@ -122,12 +126,11 @@ def _real(config: Config) -> Source:
             empty="drop",
             room=config.answer,
         )
-        print(
+        told.append(
             f"{part.source}: {len(got.places):,} of {len(part.pairs):,} texts; {got.too_long:,} too long"
-            f"{' and cut' if config.too_long == 'truncate' else ''}, {got.empty:,} empty",
-            file=sys.stderr,
-            flush=True,
+            f"{' and cut' if config.too_long == 'truncate' else ''}, {got.empty:,} empty"
         )
+        print(told[-1], file=sys.stderr, flush=True)
         made_rows.append(got.rows)
     held_rows = pools.take(made_rows[1], np.arange(min(config.held_out, pools.count(made_rows[1]))))
     return Source(
@@ -139,4 +142,5 @@ def _real(config: Config) -> Source:
         config.answer,
         float("nan"),
         train.source,
+        tuple(told),
     )

@@ -57,10 +57,11 @@ SCALES = {"quick": _QUICK, "small": _SMALL, "paper": _PAPER}
 def compute(config: Config) -> xr.Dataset:
     """Metrics and audit by (arm, chain, round)."""
     data = common.runs(config)
+    start = "the generator" if config.continuing else common.started(config)
     data.attrs.update(
         title="models tuned on answers that a verifier selected",
         heading=f"The generator was tuned on {config.n_real:,} real texts and answers {config.n_prompts:,} prompts; "
-        f"new models from the base model and what is selected of it.\n{common.words(config, data, 'bars')}",
+        f"new models from {start} and what is selected of it.\n{common.words(config, data, 'bars')}",
         note=common.note(config),
     )
     return data

@@ -54,7 +54,7 @@ def compute(config: Config) -> xr.Dataset:
     data.attrs.update(
         title="retraining on a model's own answers, verified or not",
         heading=f"{config.n_real:,} real texts, then in every round {config.arms[0].generated:,} generated answers "
-        f"(replace), each model from the base model.\n{common.words(config, data)}",
+        f"(replace), each model from {common.started(config)}.\n{common.words(config, data)}",
         note=common.note(config),
     )
     return data

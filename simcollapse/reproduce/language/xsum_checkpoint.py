@@ -5,6 +5,8 @@ are those of `yi-xsum`. With one seed their standard errors are over the held-ou
 they tell whether these models differ on other texts, not what other training texts or draws would have given.
 """
 
+from typing import Any
+
 from simcollapse.reproduce.language import settings, xsum
 from simcollapse.reproduce.language.common import EXTRA, check, preview
 from simcollapse.reproduce.language.settings import Config, Fit
@@ -27,7 +29,7 @@ SCALES = {"quick": _QUICK, "small": _SMALL, "paper": xsum.SCALES["paper"]}
 
 
 def configure(
-    config: Config, *, data: str | None, folder: str, model: str | None = None
+    config: Config, *, data: str | None, folder: str, model: str | None = None, **options: Any
 ) -> Config:  # fmt: skip
     """As that of every figure of language models, but with a checkpoint.
 
@@ -39,7 +41,7 @@ def configure(
             f"{NAME} starts from a checkpoint and reads real texts: give --model CHECKPOINT (a folder, a GGUF file or "
             "a hub name) and --data xsum (or a file of JSON lines); yi-xsum runs without them"
         )
-    return settings.configure(config, data=data, folder=folder, model=model)
+    return settings.configure(config, data=data, folder=folder, model=model, **options)
 
 
 __all__ = ["EXTRA", "NAME", "SCALES", "check", "compare", "compute", "configure", "draw", "preview"]

@@ -49,21 +49,38 @@ MODELS = {
         "tie_word_embeddings": True,
     },
 }
-YARN = {"rope_type": "yarn", "rope_theta": 500.0, "factor": 4.0, "original_max_position_embeddings": 32}
-UNSTORED = {  # compared where the reference is at hand only
-    "yarn": {
-        "architecture": "Llama",
-        "tie_word_embeddings": True,
-        "head_dim": 12,
-        "rope_parameters": YARN | {"beta_fast": 4.0},
-    },
-    "yarn-mscale": {
-        "architecture": "Llama",
-        "tie_word_embeddings": True,
-        "rope_parameters": YARN | {"mscale": 2.0, "mscale_all_dim": 0.5},
-    },
+LENGTH = 24  # tokens of a text
+ORIGINAL = "original_max_position_embeddings"
+YARN = {"rope_type": "yarn", "rope_theta": 500.0, "factor": 4.0, ORIGINAL: 32}
+LONGROPE = {
+    "rope_type": "longrope",
+    "rope_theta": 500.0,
+    "short_factor": [1.0, 1.1, 1.3, 1.2, 1.6, 2.0],
+    "long_factor": [1.0, 1.5, 2.5, 4.0, 6.0, 7.5],
 }
-TOKENS = np.random.default_rng(7).integers(3, 40, (2, 24))
+SCALED = {  # other RoPE for the parameters of the model "llama3": only the logits are stored
+    "yarn": {"rope_parameters": YARN | {"beta_fast": 4.0}},
+    "dynamic": {
+        "rope_parameters": {"rope_type": "dynamic", "rope_theta": 500.0, "factor": 3.0},
+        "max_position_embeddings": 16,
+    },
+    "longrope-short": {"rope_parameters": LONGROPE | {ORIGINAL: 32}},
+    "longrope-long": {"rope_parameters": LONGROPE | {ORIGINAL: 16}},
+}
+_PLAIN = {"architecture": "Llama", "tie_word_embeddings": True}
+UNSTORED = {  # compared where the reference is at hand only
+    **{name: _PLAIN | {"head_dim": 12} | options for name, options in SCALED.items()},
+    "yarn-mscale": _PLAIN | {"rope_parameters": YARN | {"mscale": 2.0, "mscale_all_dim": 0.5}},
+    "yarn-not-rounded": _PLAIN | {"head_dim": 12, "rope_parameters": YARN | {"truncate": False}},
+    "yarn-without-factor": _PLAIN | {"rope_parameters": YARN | {"factor": None}},
+    "linear": _PLAIN | {"rope_parameters": {"rope_type": "linear", "rope_theta": 500.0, "factor": 3.0}},
+    "dynamic-within": SCALED["dynamic"] | _PLAIN | {"max_position_embeddings": LENGTH},
+    "longrope-magnitude": _PLAIN
+    | {"head_dim": 12, "rope_parameters": LONGROPE | {ORIGINAL: 16, "attention_factor": 1.7}},
+    "longrope-factor": _PLAIN | {"head_dim": 12, "rope_parameters": LONGROPE | {ORIGINAL: 16, "factor": 9.0}},
+    "longrope-beside": _PLAIN | {"head_dim": 12, "rope_parameters": LONGROPE, ORIGINAL: 16},
+}
+TOKENS = np.random.default_rng(7).integers(3, 40, (2, LENGTH))
 
 
 def model(name, seed=0):
@@ -73,12 +90,19 @@ def model(name, seed=0):
 
     options = dict((MODELS | UNSTORED)[name])
     architecture = options.pop("architecture")
-    made = getattr(transformers, f"{architecture}Config")(**SIZES, **options, attn_implementation="eager")
+    made = getattr(transformers, f"{architecture}Config")(**SIZES | options, attn_implementation="eager")
     torch.manual_seed(seed)
     built = getattr(transformers, f"{architecture}ForCausalLM")(made).eval()
     with torch.no_grad():
         for parameter in built.parameters():
             parameter.add_(0.3 * torch.randn_like(parameter))
+    return built
+
+
+def scaled(name):
+    """The stored model "llama3" with another RoPE."""
+    built = model(name)
+    built.load_state_dict(model("llama3").state_dict())
     return built
 
 
@@ -105,6 +129,8 @@ def write():
         built.save_pretrained(FOLDER / name, max_shard_size="8KB" if name == "llama" else "1GB")
         (FOLDER / name / "generation_config.json").unlink(missing_ok=True)
         found[name] = logits(built, TOKENS)
+    for name in SCALED:
+        found[name] = logits(scaled(name), TOKENS)
     np.savez_compressed(FOLDER / "logits.npz", **found)
     versions = {
         "python": platform.python_version(),

@@ -10,6 +10,7 @@ from simcollapse.neural import pools
 from simcollapse.neural.language import checkpoints, encoding, made, texts
 from simcollapse.neural.language.base import base_model
 from simcollapse.neural.language.checkpoints import Checkpoint
+from simcollapse.neural.language.config import Config, of_length
 from simcollapse.neural.language.pipeline.settings import EMBEDDED, Settings
 from simcollapse.neural.language.rows import Reader, prompts_of
 
@@ -61,21 +62,71 @@ def _embedded(s: Settings) -> Materials:
 
 def _read(s: Settings) -> Materials:
     checkpoint = checkpoints.load(s.model, s.precision)
-    reader = checkpoint.tokens
+    reader, decoder = checkpoint.tokens, checkpoint.config
     if reader is None:
         raise ValueError(f"{s.model} must have a tokenizer.json to read texts, it has none")
-    decoder = checkpoint.config
-    if s.generate.most >= decoder.context:
+    width = _width(s, decoder)
+    real, held = _dealt(s)
+    asked = _asked(s) if s.prompts else real
+    every = real._replace(pairs=[*real.pairs, *held.pairs, *asked.pairs])
+    start = encoding.start_of(every, reader, decoder.start)
+    if start is None and not all(pair.prompt for pair in every.pairs):
         raise ValueError(
-            f"generate.most must be less than the model's context of {decoder.context} tokens, got {s.generate.most}"
+            f"prompts must not be empty for {s.model}, whose config.json names no token that begins a text "
+            "(bos_token_id)"
         )
+    end = decoder.stops[0] if decoder.stops else None
+    how: dict[str, Any] = {
+        "start": start,
+        "end": end,
+        "too_long": s.too_long,
+        "empty": "drop",
+        "narrow": True,
+    }
+    learned = encoding.encode(real, reader, width, **how)
+    measured = encoding.encode(held, reader, width, room=s.generate.most, **how)
+    fitted = encoding.encode_prompts(asked, reader, width - s.generate.most, start=start, too_long=s.too_long)
+    if not fitted.prompts:
+        raise ValueError(
+            f"no prompt of {len(asked.pairs):,} leaves room for an answer of {s.generate.most} tokens"
+        )
+    longest = max(learned.rows["tokens"].shape[1], max(map(len, fitted.prompts)) + s.generate.most)
+    cut = " and cut" if s.too_long == "truncate" else ""
+    told = (
+        f"{real.source}: {len(learned.places):,} real texts ({_lost(learned, cut)}), {len(measured.places):,} held out "
+        f"({_lost(measured, cut)})",
+        f"{asked.source}: {len(fitted.prompts):,} prompts of {len(asked.pairs):,} ({fitted.too_long:,} too long{cut})",
+    )
+    marks = {*decoder.stops, *([] if decoder.start is None else [decoder.start])}
+    return Materials(
+        checkpoint._replace(
+            config=of_length(decoder, s.width or max(longest, measured.rows["tokens"].shape[1]))
+        ),
+        Reader(reader.decode, frozenset(marks)),
+        _with_source(learned.rows | {"tokens": _widened(learned.rows["tokens"], longest)}),
+        fitted.prompts,
+        [asked.pairs[i].completion for i in fitted.places.tolist()],
+        _with_source(measured.rows),
+        s.generate.most,
+        told,
+    )
+
+
+def _width(s: Settings, decoder: Config) -> int:
+    """Tokens of prompt and answer at most."""
+    context = f"the model's context of {decoder.context} tokens"
+    if s.generate.most >= decoder.context:
+        raise ValueError(f"generate.most must be less than {context}, got {s.generate.most}")
     width = s.width or decoder.context
     if width > decoder.context:
-        raise ValueError(
-            f"width must be at most the model's context of {decoder.context} tokens, got {width}"
-        )
+        raise ValueError(f"width must be at most {context}, got {width}")
     if width <= s.generate.most:
         raise ValueError(f"width must be more than generate.most, {s.generate.most}, got {width}")
+    return width
+
+
+def _dealt(s: Settings) -> tuple[texts.Texts, texts.Texts]:
+    """Real texts, and those held out."""
     loaded = _texts(s)
     there = len(loaded.pairs)
     if s.held_out >= there:
@@ -88,48 +139,15 @@ def _read(s: Settings) -> Materials:
             f"n_real must be at most {len(real.pairs):,}, the texts of {loaded.source} that are not held out, got "
             f"{s.n_real}"
         )
-    real = real._replace(pairs=real.pairs[: s.n_real])
-    end = decoder.stops[0] if decoder.stops else None
-    start = encoding.start_of(loaded, reader, decoder.start)
-    how = {"start": start, "end": end, "too_long": s.too_long, "empty": "drop"}
-    encoded = [encoding.encode(part, reader, width, **how) for part in (real, held)]
-    asked = _asked(s) if s.prompts else real
-    room = width - s.generate.most
-    fitted = encoding.encode_prompts(asked, reader, room, start=start, too_long=s.too_long)
-    if not fitted.prompts:
-        raise ValueError(
-            f"no prompt of {len(asked.pairs):,} leaves room for an answer of {s.generate.most} tokens"
-        )
-    held_rows = _with_room(encoded[1].rows, room)
-    if not pools.count(held_rows):
-        raise ValueError(f"no held-out prompt leaves room for an answer of {s.generate.most} tokens")
-    longest = max(
-        int(encoded[0].rows["length"].max()), max(map(len, fitted.prompts)) + s.generate.most
-    )  # what a row needs; the rest of the context would be zeros
-    rows = {
-        "tokens": encoded[0].rows["tokens"][:, :longest],
-        "begin": encoded[0].rows["begin"],
-        "length": encoded[0].rows["length"],
-        "source": np.zeros(len(encoded[0].places), np.int32),
-    }
-    if rows["tokens"].shape[1] < longest:
-        rows["tokens"] = np.pad(rows["tokens"], ((0, 0), (0, longest - rows["tokens"].shape[1])))
-    marks = {*decoder.stops, *([] if decoder.start is None else [decoder.start])}
-    told = (
-        f"{real.source}: {pools.count(rows):,} real texts ({encoded[0].too_long:,} too long, "
-        f"{encoded[0].empty:,} without a completion), {pools.count(held_rows):,} held out",
-        f"{asked.source}: {len(fitted.prompts):,} prompts of {len(asked.pairs):,} ({fitted.too_long:,} too long)",
-    )
-    return Materials(
-        checkpoint,
-        Reader(reader.decode, frozenset(marks)),
-        rows,
-        fitted.prompts,
-        [asked.pairs[i].completion for i in fitted.places.tolist()],
-        held_rows,
-        s.generate.most,
-        told,
-    )
+    return real._replace(pairs=real.pairs[: s.n_real]), held
+
+
+def _lost(encoded: encoding.Encoded, cut: str) -> str:
+    return f"{encoded.too_long:,} too long{cut}, {encoded.empty:,} without a completion"
+
+
+def _widened(tokens: np.ndarray, width: int) -> np.ndarray:
+    return np.pad(tokens, ((0, 0), (0, width - tokens.shape[1])))
 
 
 def _texts(s: Settings) -> texts.Texts:
@@ -154,10 +172,9 @@ def _asked(s: Settings) -> texts.Texts:
     return asked
 
 
-def _with_room(rows: Tree, room: int) -> Tree:
-    """The rows whose prompts leave room for an answer."""
-    kept = pools.take(rows, rows["begin"] <= room)
-    return kept | {"source": np.zeros(pools.count(kept), np.int32)}
+def _with_source(rows: Tree) -> Tree:
+    """Real rows as rows of the loop: of none of the prompts that are answered."""
+    return rows | {"source": np.zeros(pools.count(rows), np.int32)}
 
 
 __all__ = ["Materials", "materials"]

@@ -8,6 +8,7 @@ import contextlib
 import json
 import math
 import os
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -25,6 +26,14 @@ NOISE = 2**28  # bytes of standard error
 
 class ProgramFailed(ValueError):
     """A program that did not give its scores."""
+
+
+def check_there(command: Sequence[str], who: str) -> None:
+    """Raise ProgramFailed where a command names a program that is not there; of no command nothing."""
+    if command and shutil.which(command[0]) is None:
+        raise ProgramFailed(
+            f"{who} program {' '.join(command)!r} cannot be started: there is no program {command[0]!r}"
+        )
 
 
 def ask(

@@ -120,11 +120,10 @@ class Once:
 
 def replace_round(path: Path, k: int, lines: Sequence[dict[str, Any]]) -> None:
     """Put these lines of round k into a file of JSON lines, which keeps rounds before k and loses later ones."""
-    before = []
+    before: list[str] = []
     if path.is_file():
-        for line in path.read_text(encoding="utf-8").splitlines():
-            if json.loads(line)["round"] < k:
-                before.append(line)
+        with path.open(encoding="utf-8", newline="\n") as file:  # texts may hold other ends of lines
+            before = [line.removesuffix("\n") for line in file if json.loads(line)["round"] < k]
     partial = path.with_name(path.name + ".partial")
     text = "".join(line + "\n" for line in [*before, *(json.dumps(one, ensure_ascii=False) for one in lines)])
     partial.write_text(text, encoding="utf-8")

@@ -20,7 +20,8 @@ from simcollapse.neural.language.choosing import choosing
 from simcollapse.neural.language.pipeline import programs, records
 from simcollapse.neural.language.pipeline.materials import Materials, materials
 from simcollapse.neural.language.pipeline.records import METRICS, SAMPLES, Kept, Noting, Once
-from simcollapse.neural.language.pipeline.settings import Correct, Settings, tuning_of
+from simcollapse.neural.language.pipeline.settings import EMBEDDED, Correct, Settings, tuning_of
+from simcollapse.neural.language.resuming import digest
 from simcollapse.neural.language.room import FLOAT, check_room
 from simcollapse.neural.language.training import Tuner
 from simcollapse.neural.settings import neural_settings
@@ -98,10 +99,12 @@ def run(
 
 
 def _run(s: Settings, out: Path, watch: Callable[[str], None]) -> list[loop.Record]:
+    for who, one in (("verifier", s.verifier), ("correct", s.correct)):
+        programs.check_there(one.command, who)
     made_of = materials(s)
     for words in made_of.told:
         watch(words)
-    identity = _identity(s)
+    identity = _identity(s, made_of)
     _check_same(out, identity)
     need = needs(s, made_of)
     check_room(out, need.disk_bytes)
@@ -112,14 +115,16 @@ def _run(s: Settings, out: Path, watch: Callable[[str], None]) -> list[loop.Reco
     noting = Noting(mine, kept, out, fits=s.correct.by == "command")
     if saved is None:
         state, record = loop.start(keys.root(s.seed), noting)
+    else:
+        state, record = loop.state_of(saved), saved.records[0]
+    if s.correct.by == "rouge1":
+        level = _level(s.correct, mine, out, state.model, saved is None or len(saved.records) == 1)
+        mine, record = dataclasses.replace(mine, truth=level), task.levelled(record, level)
+        noting = dataclasses.replace(noting, task=mine)
+    if saved is None:
         loop.save_start(folder, state, record, identity)
         kept.done(0)
-        told = [record]
-    else:
-        state, told = loop.state_of(saved), saved.records
-    if s.correct.by == "rouge1":
-        mine = dataclasses.replace(mine, truth=_level(s.correct, mine, out, state.model, len(told) == 1))
-        noting = dataclasses.replace(noting, task=mine)
+    told = [record] if saved is None else saved.records
     judge = verifier(s, mine)
     arm = loop.Arm(
         noting, None if judge is None else Once(judge, kept), chosen(s), workflows.KNOWN[s.workflow]()
@@ -169,7 +174,9 @@ def text_task(s: Settings, made_of: Materials) -> task.TextTask:
         base=made_of.checkpoint.params,
         continuing=s.continuing,
         sampling=sampling,
-        measures=task.Measures(made_of.held_out, answered, sampling, min(8, answered)),
+        measures=task.Measures(
+            made_of.held_out, answered, sampling, min(8, answered), by_text=s.correct.by == "rouge1"
+        ),
     )
 
 
@@ -182,7 +189,7 @@ def truth(correct: Correct) -> truths.Truth:
     return truths.Overlap(0.0 if correct.least is None else correct.least)
 
 
-def _level(correct: Correct, mine: task.TextTask, out: Path, model: Tree, first: bool) -> truths.Truth:
+def _level(correct: Correct, mine: task.TextTask, out: Path, model: Tree, first: bool) -> truths.Overlap:
     """ROUGE-1 asked for: as given, or a quantile of the first model's answers, measured once."""
     if correct.least is not None:
         return truths.Overlap(correct.least)
@@ -247,12 +254,21 @@ def needs(s: Settings, made_of: Materials) -> Need:
     )
 
 
-def _identity(s: Settings) -> str:
-    """What a folder must share with the settings to be gone on from: a program may be mended, rounds may be added."""
+def _identity(s: Settings, made_of: Materials) -> str:
+    """What a folder must share with the settings to be gone on from: a program may be mended, rounds may be added.
+
+    Files may have been changed under their names.
+    """
     plain = dataclasses.asdict(s)
     del plain["rounds"], plain["save_model"]
     for part in ("verifier", "correct"):
         plain[part] = {k: v for k, v in plain[part].items() if k not in ("command", "timeout_s")}
+    texts = list(zip(made_of.prompts, made_of.references, strict=True))
+    plain["data, prompts: what they hold"] = digest(
+        (made_of.rows, made_of.held_out, np.frombuffer(json.dumps(texts).encode(), np.uint8))
+    )
+    if s.model != EMBEDDED:
+        plain["model: its parameters"] = digest(made_of.checkpoint.params)
     return json.dumps(plain, sort_keys=True)
 
 

@@ -208,6 +208,10 @@ def _checked(s: Settings) -> Settings:
     made = dataclasses.replace(
         s, verifier=dataclasses.replace(v, rule=rule), correct=dataclasses.replace(c, by=by)
     )
+    if v.share is not None and round(v.share * s.n_per_round) < 1:
+        raise ValueError(
+            f"verifier.share must keep an answer or more of n_per_round = {s.n_per_round}, got {v.share:g}"
+        )
     tuning_of(made)
     return made
 
