@@ -119,6 +119,9 @@ class Task(Protocol):
     """What is modelled. Arrays are leaves, sizes and options are static.
 
     Optional: `redraw_within(key, model, data, low, high, kept)`, which needs no tries; see `_resample`.
+    `add_drawn(pool, key, purpose, model, count)`, the sums with the first `count` rows of `model` added (int32, a row
+    a sample) and how many of these are correct, all of them rows that `real` and `generate` would draw with the keys of
+    that purpose: for rounds whose rows nothing looks at.
     `undefined` names the metrics that may be NaN, where they have no value. A task of kind "density" has `mean`, and
     rows with `standard` coordinates and `standard_step`, which verifiers of densities judge by.
     `close(pool)`: sums whose rows of a round are all in, ready for `fit` and for `open`. `real_is_generated`: `real`
@@ -479,6 +482,9 @@ def add_real(
     `count` and the same for all chains of a block (see `keys.stored`); None where there is no such number.
     """
 
+    if _only_sums_count(task, pool, weight):
+        return task.add_drawn(pool, key, keys.REAL, task.truth_model(), count)[0]
+
     def add(chunk, pool):
         data = task.real(key, chunk, None if most is None else chunk * task.chunk_rows < most)
         present = (task.number(chunk) < count).astype(float)
@@ -494,6 +500,9 @@ def _collect(key, loop, state, pool, count, most, k, worth):
     `most` as in `add_real`.
     """
     sampling = loop.sampling
+    if getattr(loop.verifier, "keeps_every_row", False) and _only_sums_count(loop.task, pool, worth):
+        pool, correct = loop.task.add_drawn(pool, key, keys.GENERATE, state.model, count)
+        return pool, Counts(count, correct, count, correct, count)
     if sampling.fixed == "kept" and not loop.task.prescribed and sampling.rejected == "drop":
         return _collect_until_kept(key, loop, state, pool, count, most, k, worth)
     resample = sampling.rejected == "resample" or sampling.fixed == "kept"
@@ -523,6 +532,11 @@ def _collect(key, loop, state, pool, count, most, k, worth):
     return jax.lax.fori_loop(
         0, _num_chunks(count, task.chunk_rows), add, (pool, Counts(zero, zero, zero, zero, zero))
     )
+
+
+def _only_sums_count(task, pool, weight):
+    """Whether rows of this weight (None: 1), at which nothing looks, may be added to the pool without being made."""
+    return weight is None and hasattr(task, "add_drawn") and not isinstance(pool, buffers.Pool)
 
 
 def _weight(loop, used, wanted, worth):

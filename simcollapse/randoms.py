@@ -36,14 +36,14 @@ def normal(key: jax.Array, shape: tuple[int, ...], present: jax.Array | None = N
 
     In single precision at most 6.7 in size: the tail beyond, 3e-11, is missing (`jax.random.normal` ends at 5.4).
     """
-    if not _single():
+    if not single():
         return keys.stored(lambda: jax.random.normal(key, shape, dtype=float), present)
     return _drawn(key, shape, present, normal_pair)
 
 
 def uniform(key: jax.Array, shape: tuple[int, ...], present: jax.Array | None = None) -> jax.Array:
     """Uniforms in [0, 1) of JAX's default float type, in single precision multiples of 2^-24; `present` as above."""
-    if not _single():
+    if not single():
         return keys.stored(lambda: jax.random.uniform(key, shape, dtype=float), present)
     return _drawn(key, shape, present, uniform_pair)
 
@@ -53,7 +53,7 @@ def gumbel(key: jax.Array, shape: tuple[int, ...], present: jax.Array | None = N
 
     In single precision between -2.9 and 16.7: u is one of 2^24 numbers (with `jax.random.gumbel` of 2^23).
     """
-    if not _single():
+    if not single():
         return keys.stored(lambda: jax.random.gumbel(key, shape, dtype=float), present)
     return -jnp.log(-jnp.log(jnp.maximum(uniform(key, shape, present), 2.0**-25)))
 
@@ -74,7 +74,7 @@ def stream(key: jax.Array, shape: tuple[int, ...], present: jax.Array | None = N
 
 def two_uniforms(source: Stream, number: jax.Array) -> tuple[jax.Array, jax.Array]:
     """Two arrays of uniforms in [0, 1) of JAX's default float type, different for every number."""
-    if _single():
+    if single():
         return uniform_pair(*_block(source, number))
     return _uniform64(*_block(source, 2 * number)), _uniform64(*_block(source, 2 * number + 1))
 
@@ -82,7 +82,7 @@ def two_uniforms(source: Stream, number: jax.Array) -> tuple[jax.Array, jax.Arra
 def normal_and_uniform(source: Stream, number: jax.Array) -> tuple[jax.Array, jax.Array]:
     """As `two_uniforms`, but an array of normals and one of uniforms."""
     first, second = _block(source, 2 * number), _block(source, 2 * number + 1)
-    if _single():
+    if single():
         return normal_pair(*first)[0], uniform_pair(*second)[0]
     inside = jnp.maximum(2 * _uniform64(*first) - 1, np.nextafter(-1.0, 0.0))
     return math.sqrt(2) * lax.erf_inv(inside), _uniform64(*second)
@@ -99,7 +99,7 @@ def _uniform64(first, second):
     return (high * 2.0**26 + low) * 2.0**-53
 
 
-def _single():
+def single() -> bool:
     """Whether JAX's default float type is single precision."""
     return jnp.zeros(()).dtype == jnp.float32
 

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from simcollapse import chain, keys, ordering, randoms
+from simcollapse import chain, counting, keys, ordering, randoms
 from simcollapse.checks import (
     as_float,
     check_fields,
@@ -22,7 +22,8 @@ from simcollapse.checks import (
     numbers,
     parameter,
 )
-from simcollapse.tasks.designs import CHUNK, MOST_SAMPLES
+from simcollapse.counting import CHUNK
+from simcollapse.tasks.designs import MOST_SAMPLES
 from simcollapse.tasks.generators import check_one_of
 
 TYPICAL = 0.95  # probability of the outcomes that count as correct: the most probable ones
@@ -110,9 +111,8 @@ class Discrete:
 
     def _outcome(self, toss, model):
         """The outcomes that uniform tosses mean; those of probability zero never come up."""
-        below = jnp.cumsum(model.probability)
-        last = self.outcomes - 1 - jnp.argmax(model.probability[::-1] > 0)  # a sum may be rounded below 1
-        return jnp.minimum(ordering.steps_below(below, toss * below[-1]), last.astype(jnp.int32))
+        ends, total = counting.steps(model.probability)
+        return ordering.steps_below(ends, toss * total)
 
     def redraw(self, key, model, data: Outcomes, kept) -> Outcomes:
         """`data` with another outcome wherever `kept` is false."""
@@ -121,7 +121,7 @@ class Discrete:
 
     def draw_bytes(self, data: Outcomes) -> int:
         """A few numbers for each draw, and the shares."""
-        return 8 * (4 * data.outcome.shape[0] + self.outcomes)
+        return 8 * (2 * data.outcome.shape[0] + self.outcomes)
 
     def number(self, chunk):
         return chunk * CHUNK + jnp.arange(CHUNK, dtype=jnp.int32)
@@ -144,6 +144,11 @@ class Discrete:
     def add(self, pool: Sums, batch: chain.Batch) -> Sums:
         """`pool` with the batch's draws."""
         return Sums(pool.count.at[batch.data.outcome].add(batch.weight))
+
+    def add_drawn(self, pool: Sums, key, purpose: int, model: Model, count) -> tuple[Sums, jax.Array]:
+        """`pool` with the first `count` draws of `model`, and how many of them are correct."""
+        times = counting.drawn(key, jnp.uint32(purpose), model.probability, count)
+        return Sums(pool.count + times.astype(float)), jnp.sum(times, where=self.typical, dtype=jnp.int32)
 
     def sums(self, rows, weight) -> Sums:
         """Counts of draws out of a buffer."""
