@@ -500,15 +500,16 @@ def _collect(key, loop, state, pool, count, most, k, worth):
     `most` as in `add_real`.
     """
     sampling = loop.sampling
+    alike = _starts_like_a_round(loop)
     if getattr(loop.verifier, "keeps_every_row", False) and _only_sums_count(loop.task, pool, worth):
-        pool, correct = loop.task.add_drawn(pool, key, keys.GENERATE, state.model, count)
+        purpose = jnp.where(k == 0, keys.REAL, keys.GENERATE) if alike else keys.GENERATE
+        pool, correct = loop.task.add_drawn(pool, key, purpose, state.model, count)
         return pool, Counts(count, correct, count, correct, count)
     if sampling.fixed == "kept" and not loop.task.prescribed and sampling.rejected == "drop":
         return _collect_until_kept(key, loop, state, pool, count, most, k, worth)
     resample = sampling.rejected == "resample" or sampling.fixed == "kept"
     task = loop.task
     cutoff = _cutoff(key, loop, state, count, most) if loop.ranked else None
-    alike = _starts_like_a_round(loop)
 
     def add(chunk, carry):
         pool, counts = carry

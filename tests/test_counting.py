@@ -74,5 +74,7 @@ def test_a_chain_is_the_same_with_and_without_its_rows(workflow, x64):
 
     with jax.enable_x64(x64):
         without, with_rows = run(sc.none()), run(accept)
-    for name in with_rows:
-        np.testing.assert_array_equal(without[name], with_rows[name], err_msg=name)
+    np.testing.assert_array_equal(without["model_probability"], with_rows["model_probability"])
+    eps = np.finfo(without["entropy"].dtype).eps
+    for name in with_rows:  # metrics of the same model, rounded by two programs
+        np.testing.assert_allclose(without[name], with_rows[name], rtol=8 * eps, atol=8 * eps, err_msg=name)
