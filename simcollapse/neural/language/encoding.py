@@ -104,7 +104,7 @@ def encode(
         )
     left = [(prompts[i], answers[i]) for i in places.tolist()]
     width = max(len(p) + max(len(a), room) for p, a in left) if narrow else width
-    rows = rows_of(*zip(*left, strict=True), width)
+    rows = rows_of([prompt for prompt, _ in left], [answer for _, answer in left], width)
     return Encoded(rows, places, int(longer.sum()), int(unscored.sum()))
 
 

@@ -50,7 +50,7 @@ def read(json: Mapping[str, Any]) -> Rope:
     missing = [name for name in _SCALINGS[kind] if name not in given and name != "attention_factor"]
     if missing:
         raise ValueError(f"config.json: the {kind} scaling of RoPE must have {', '.join(missing)}")
-    told = {field: given[name] for name, field in _SCALINGS[kind].items()}
+    told: dict[str, Any] = {field: given[name] for name, field in _SCALINGS[kind].items()}
     if kind == "longrope":
         told |= {field: tuple(map(float, told[field])) for field in ("short", "long")}
     if kind == "dynamic":
