@@ -63,6 +63,45 @@ def test_attention_is_the_formula():
         np.testing.assert_allclose(got[b, t, h], score @ v[b, : t + 1, h // 2] / score.sum(), rtol=1e-5)
 
 
+def plain_attention(query, memory, mask, scale, cap):
+    """The formula, left to JAX for its gradient."""
+    key, value = (jnp.repeat(x, query.shape[2] // x.shape[1], axis=1).astype(jnp.float32) for x in memory)
+    scores = scale * jnp.einsum("bthc,bhsc->bhts", query.astype(jnp.float32), key)
+    scores = scores if cap is None else cap * jnp.tanh(scores / cap)
+    if mask is not None:
+        scores = jnp.where(jnp.broadcast_to(mask, (len(query), *mask.shape[-2:]))[:, None], scores, -1e30)
+    return jnp.einsum("bhts,bhsc->bthc", jax.nn.softmax(scores), value)
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+@pytest.mark.parametrize("cap", [None, 2.0])
+@pytest.mark.parametrize("masked", ["no", "causal", "by text"])
+def test_attention_has_the_gradients_of_the_formula(masked, cap, dtype):
+    """Six query heads on three key heads; the second text's first query sees nothing."""
+    random = np.random.default_rng(1)
+    query, slope = (jnp.asarray(random.normal(size=(2, 5, 6, 4)), dtype) for _ in range(2))
+    memory = attention.Cache(*(jnp.asarray(random.normal(size=(2, 3, 7, 4)), dtype) for _ in range(2)))
+    mask = {
+        "no": None,
+        "causal": jnp.tril(jnp.ones((5, 7), bool), 1),
+        "by text": jnp.asarray(random.random((2, 5, 7)) < 0.6).at[1, 0].set(False),
+    }[masked]
+
+    def gradients(attend):
+        total = lambda q, m: jnp.sum(attend(q, m).astype(jnp.float32) * slope.astype(jnp.float32))  # noqa: E731
+        value, found = jax.value_and_grad(total, argnums=(0, 1))(query, memory)
+        return value, *jax.tree.leaves(found)
+
+    got = gradients(lambda q, m: attention.attend(q, m, mask, scale=0.7, cap=cap))
+    expected = gradients(lambda q, m: plain_attention(q, m, mask, 0.7, cap))
+    single = dtype == jnp.float32
+    for one, other in zip(got, expected, strict=True):
+        assert one.dtype == other.dtype
+        one, other = (np.asarray(x, np.float32) for x in (one, other))
+        # Rounding: of single precision; of half precision, 2^-8, in a few products.
+        np.testing.assert_allclose(one, other, rtol=1e-5 if single else 0, atol=2e-5 if single else 0.06)
+
+
 def test_future_tokens_change_nothing(forward, tokens):
     source, target = tokens
     before = forward(source, target)
