@@ -9,7 +9,7 @@ import pytest
 from simcollapse import keys
 from simcollapse.neural.eigen import matrices, models, numbers, task
 from simcollapse.neural.training import training
-from simcollapse.neural.transformer import attention, products
+from simcollapse.neural.transformer import attention, likelihood, products
 
 PROBLEM = matrices.problem(2, numbers.encoding("B1999", 1, lowest=0, highest=1))
 SIZES = models.sizes(PROBLEM, width=16, heads=2, encoder_layers=1, decoder_layers=1)
@@ -252,10 +252,29 @@ def test_products_have_the_gradients_of_the_plain_one(lead):
         random.normal(size=size).astype(np.float32) for size in ((*lead, 5), (5, 4), (*lead, 4))
     )
 
-    def gradients(multiply):
+    def gradients(multiply, kernel):
         return jax.grad(lambda x, kernel: jnp.sum(weight * jnp.tanh(multiply(x, kernel))), argnums=(0, 1))(
             x, kernel
         )
 
-    for own, plain in zip(gradients(products.product), gradients(jnp.matmul), strict=True):
+    wanted = gradients(jnp.matmul, kernel)
+    for own, plain in zip(gradients(products.product, kernel), wanted, strict=True):
         np.testing.assert_allclose(own, plain, rtol=1e-5, atol=1e-6)
+    by_x, by_table = gradients(products.product_by_rows, kernel.T)
+    for own, plain in zip((by_x, by_table.T), wanted, strict=True):
+        np.testing.assert_allclose(own, plain, rtol=1e-5, atol=1e-6)
+
+
+def test_log_probabilities_have_the_gradient_of_the_plain_ones():
+    random = np.random.default_rng(8)
+    logits = (5 * random.normal(size=(2, 3, 7))).astype(np.float32)
+    tokens, weight = random.integers(0, 7, (2, 3)), random.normal(size=(2, 3)).astype(np.float32)
+
+    def plain(logits, tokens):
+        return jnp.take_along_axis(jax.nn.log_softmax(logits), tokens[..., None], axis=-1)[..., 0]
+
+    def told(of):
+        return jax.value_and_grad(lambda logits: jnp.sum(weight * jnp.tanh(of(logits, tokens))))(logits)
+
+    for own, other in zip(told(likelihood.log_probability), told(plain), strict=True):
+        np.testing.assert_allclose(own, other, rtol=1e-5, atol=1e-6)
