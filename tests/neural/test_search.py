@@ -113,3 +113,19 @@ def test_one_compilation_serves_all():
     for value in range(3):
         made(jnp.full(B * 2, value, jnp.int32))
     assert made._cache_size() == 1
+
+
+@pytest.mark.parametrize("vocabulary", [1, 64, 130])
+def test_the_best_of_many_are_found_by_blocks(vocabulary):
+    """Coarse numbers, so that most have equals; whole beams of -inf, as at the first place."""
+    width, count = 2_000 // vocabulary, 5
+    total = np.random.default_rng(4).integers(0, 40, (3, width, vocabulary)).astype(np.float32)
+    total[1, 1:] = -np.inf
+    total[2] = 0.0
+    got = search._best(jnp.asarray(total), count)
+    score, place = jax.lax.top_k(total.reshape(3, -1), count)
+    assert (
+        width * vocabulary >= 4 * count * search.BLOCK
+    )  # by blocks, but where a sequence has one continuation
+    for one, other in zip(got, (score, place // vocabulary, place % vocabulary), strict=True):
+        np.testing.assert_array_equal(one, other)

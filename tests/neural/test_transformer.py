@@ -9,7 +9,7 @@ import pytest
 from simcollapse import keys
 from simcollapse.neural.eigen import matrices, models, numbers, task
 from simcollapse.neural.training import training
-from simcollapse.neural.transformer import attention, products
+from simcollapse.neural.transformer import attention, likelihood, products
 
 PROBLEM = matrices.problem(2, numbers.encoding("B1999", 1, lowest=0, highest=1))
 SIZES = models.sizes(PROBLEM, width=16, heads=2, encoder_layers=1, decoder_layers=1)
@@ -61,6 +61,45 @@ def test_attention_is_the_formula():
     for b, t, h in np.ndindex(2, 3, 4):
         score = np.exp(k[b, : t + 1, h // 2] @ q[b, t, h] / math.sqrt(5))
         np.testing.assert_allclose(got[b, t, h], score @ v[b, : t + 1, h // 2] / score.sum(), rtol=1e-5)
+
+
+def plain_attention(query, memory, mask, scale, cap):
+    """The formula, left to JAX for its gradient."""
+    key, value = (jnp.repeat(x, query.shape[2] // x.shape[1], axis=1).astype(jnp.float32) for x in memory)
+    scores = scale * jnp.einsum("bthc,bhsc->bhts", query.astype(jnp.float32), key)
+    scores = scores if cap is None else cap * jnp.tanh(scores / cap)
+    if mask is not None:
+        scores = jnp.where(jnp.broadcast_to(mask, (len(query), *mask.shape[-2:]))[:, None], scores, -1e30)
+    return jnp.einsum("bhts,bhsc->bthc", jax.nn.softmax(scores), value)
+
+
+@pytest.mark.parametrize("dtype", [jnp.float32, jnp.bfloat16])
+@pytest.mark.parametrize("cap", [None, 2.0])
+@pytest.mark.parametrize("masked", ["no", "causal", "by text"])
+def test_attention_has_the_gradients_of_the_formula(masked, cap, dtype):
+    """Six query heads on three key heads; the second text's first query sees nothing."""
+    random = np.random.default_rng(1)
+    query, slope = (jnp.asarray(random.normal(size=(2, 5, 6, 4)), dtype) for _ in range(2))
+    memory = attention.Cache(*(jnp.asarray(random.normal(size=(2, 3, 7, 4)), dtype) for _ in range(2)))
+    mask = {
+        "no": None,
+        "causal": jnp.tril(jnp.ones((5, 7), bool), 1),
+        "by text": jnp.asarray(random.random((2, 5, 7)) < 0.6).at[1, 0].set(False),
+    }[masked]
+
+    def gradients(attend):
+        total = lambda q, m: jnp.sum(attend(q, m).astype(jnp.float32) * slope.astype(jnp.float32))  # noqa: E731
+        value, found = jax.value_and_grad(total, argnums=(0, 1))(query, memory)
+        return value, *jax.tree.leaves(found)
+
+    got = gradients(lambda q, m: attention.attend(q, m, mask, scale=0.7, cap=cap))
+    expected = gradients(lambda q, m: plain_attention(q, m, mask, 0.7, cap))
+    single = dtype == jnp.float32
+    for one, other in zip(got, expected, strict=True):
+        assert one.dtype == other.dtype
+        one, other = (np.asarray(x, np.float32) for x in (one, other))
+        # Rounding: of single precision; of half precision, 2^-8, in a few products.
+        np.testing.assert_allclose(one, other, rtol=1e-5 if single else 0, atol=2e-5 if single else 0.06)
 
 
 def test_future_tokens_change_nothing(forward, tokens):
@@ -213,10 +252,29 @@ def test_products_have_the_gradients_of_the_plain_one(lead):
         random.normal(size=size).astype(np.float32) for size in ((*lead, 5), (5, 4), (*lead, 4))
     )
 
-    def gradients(multiply):
+    def gradients(multiply, kernel):
         return jax.grad(lambda x, kernel: jnp.sum(weight * jnp.tanh(multiply(x, kernel))), argnums=(0, 1))(
             x, kernel
         )
 
-    for own, plain in zip(gradients(products.product), gradients(jnp.matmul), strict=True):
+    wanted = gradients(jnp.matmul, kernel)
+    for own, plain in zip(gradients(products.product, kernel), wanted, strict=True):
         np.testing.assert_allclose(own, plain, rtol=1e-5, atol=1e-6)
+    by_x, by_table = gradients(products.product_by_rows, kernel.T)
+    for own, plain in zip((by_x, by_table.T), wanted, strict=True):
+        np.testing.assert_allclose(own, plain, rtol=1e-5, atol=1e-6)
+
+
+def test_log_probabilities_have_the_gradient_of_the_plain_ones():
+    random = np.random.default_rng(8)
+    logits = (5 * random.normal(size=(2, 3, 7))).astype(np.float32)
+    tokens, weight = random.integers(0, 7, (2, 3)), random.normal(size=(2, 3)).astype(np.float32)
+
+    def plain(logits, tokens):
+        return jnp.take_along_axis(jax.nn.log_softmax(logits), tokens[..., None], axis=-1)[..., 0]
+
+    def told(of):
+        return jax.value_and_grad(lambda logits: jnp.sum(weight * jnp.tanh(of(logits, tokens))))(logits)
+
+    for own, other in zip(told(likelihood.log_probability), told(plain), strict=True):
+        np.testing.assert_allclose(own, other, rtol=1e-5, atol=1e-6)

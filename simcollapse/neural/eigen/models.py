@@ -11,6 +11,7 @@ from simcollapse.checks import check_choice, check_whole
 from simcollapse.neural.eigen.matrices import Problem
 from simcollapse.neural.eigen.numbers import START
 from simcollapse.neural.transformer.attention import Attention, Cache, Mlp, causal, empty_cache, write
+from simcollapse.neural.transformer.products import dot_general
 
 PRECISIONS = {"float32": jnp.float32, "bfloat16": jnp.bfloat16}
 
@@ -132,7 +133,13 @@ class Translator(nnx.Module):
         self.decoder_norm = nnx.LayerNorm(sizes.width, dtype=dtype, rngs=rngs)
         # All tokens are as likely before training.
         zeros = nnx.initializers.zeros_init()
-        self.head = nnx.Linear(sizes.width, sizes.vocabulary, dtype=dtype, kernel_init=zeros, rngs=rngs)
+        head: dict[str, Any] = {
+            "dtype": dtype,
+            "kernel_init": zeros,
+            "dot_general": dot_general,
+            "rngs": rngs,
+        }
+        self.head = nnx.Linear(sizes.width, sizes.vocabulary, **head)
 
     def encode(self, source: jax.Array) -> list[Cache]:
         """What each decoder layer looks up of source (B, S): keys and values, computed once."""

@@ -18,6 +18,7 @@ from simcollapse.neural.eigen.models import Sizes, Translator
 from simcollapse.neural.eigen.numbers import START
 from simcollapse.neural.training import Trainer, Training
 from simcollapse.neural.transformer import search
+from simcollapse.neural.transformer.likelihood import log_probability
 
 Tree = Any
 KINDS = ("greedy", "beam", "temperature")
@@ -140,9 +141,7 @@ class Translators:
 
     def _tokens(self, params, rows):
         source, target = (rows[name].astype(jnp.int32) for name in ("source", "target"))
-        logits = self.module(params)(source, target)
-        told = jax.nn.log_softmax(logits)
-        return jnp.take_along_axis(told, target[..., None], axis=-1)[..., 0]
+        return log_probability(self.module(params)(source, target), target)
 
     def _loss(self, params, key, rows):
         return -jnp.mean(self._tokens(params, rows), axis=-1)

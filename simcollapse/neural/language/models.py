@@ -20,6 +20,7 @@ from simcollapse.neural.transformer.attention import (
     soft_cap,
     write,
 )
+from simcollapse.neural.transformer.products import dot_general, product_by_rows
 from simcollapse.neural.transformer.rotary import Turn, turn_to
 
 Tree = Any
@@ -81,6 +82,7 @@ class Decoder(nnx.Module):
         gemma = config.family == "gemma2"
         self.norm = RmsNorm(config.width, epsilon=config.epsilon, offset=float(gemma), dtype=dtype)
         head: dict[str, Any] = {"use_bias": False, "dtype": dtype, "kernel_init": spread, "rngs": rngs}
+        head["dot_general"] = dot_general
         self.head = None if config.tied else nnx.Linear(config.width, config.vocabulary, **head)
 
     def states(
@@ -118,7 +120,10 @@ class Decoder(nnx.Module):
 
     def logits(self, states: jax.Array) -> jax.Array:
         """(…, V), single precision, of states (…, width)."""
-        out = self.words.attend(states) if self.head is None else self.head(states)
+        if self.head is None:
+            out = product_by_rows(states, self.words.embedding[...].astype(states.dtype))
+        else:
+            out = self.head(states)
         return soft_cap(out.astype(jnp.float32), self.config.logit_cap)
 
     def __call__(self, tokens: jax.Array, begin: jax.Array | None = None) -> jax.Array:

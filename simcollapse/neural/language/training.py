@@ -23,6 +23,7 @@ from simcollapse.neural.language.folding import Folded, fold, unfold
 from simcollapse.neural.language.resuming import State
 from simcollapse.neural.language.tuning import Tuning, rate, tuning
 from simcollapse.neural.loop import NotFitted
+from simcollapse.neural.transformer.likelihood import log_probability
 
 __all__ = ["DESCRIPTIONS", "Tuner", "Tuning", "tuning"]
 
@@ -171,9 +172,7 @@ class Tuner:
 
         def of_piece(piece):
             states, target, weight = piece
-            logits = head.logits(states)
-            told = jnp.take_along_axis(logits, target[..., None], axis=-1)[..., 0]
-            return jnp.sum(weight * (jax.nn.logsumexp(logits, axis=-1) - told))
+            return -jnp.sum(weight * log_probability(head.logits(states), target))
 
         rows, places = batch["target"].shape
         parts = -(-places // max(1, LOGITS // (rows * self.config.vocabulary)))

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 
 Tree = Any
+BLOCK = 64  # continuations that are compared as one first
 Step = Callable[[Tree, jax.Array, jax.Array], tuple[jax.Array, Tree]]
 
 
@@ -32,9 +33,7 @@ def beam_search(step: Step, state: Tree, batch: int, length: int, width: int, st
         state, tokens, score, last = carry
         logits, state = step(state, last, at)
         total = score[..., None] + jax.nn.log_softmax(logits.astype(jnp.float32))
-        vocabulary = logits.shape[-1]
-        score, place = jax.lax.top_k(total.reshape(batch, width * vocabulary), width)
-        parent, last = place // vocabulary, (place % vocabulary).astype(jnp.int32)
+        score, parent, last = _best(total, width)
         if width > 1:
             source = (parent + width * jnp.arange(batch)[:, None]).reshape(-1)
             state = jax.tree.map(lambda x: x[source], state)
@@ -49,6 +48,26 @@ def beam_search(step: Step, state: Tree, batch: int, length: int, width: int, st
     first = jnp.full((batch, width), start, jnp.int32)
     carry = jax.lax.scan(body, (state, tokens, score, first), jnp.arange(length))[0]
     return Found(carry[1], carry[2])
+
+
+def _best(total: jax.Array, count: int) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """The `count` largest numbers (B, count) of total (B, W, V), the first of equal ones, and which W and V they have.
+
+    Blocks are compared first, by their largest numbers: the `count` best blocks hold the `count` best numbers. In their
+    own order, so that the first of equal numbers comes first. What remains to be sorted is a few percent. One sequence
+    has enough continuations there: what fills the last block of each is never among the best.
+    """
+    batch, width, vocabulary = total.shape
+    if vocabulary < count or width * vocabulary < 4 * count * BLOCK:
+        score, place = jax.lax.top_k(total.reshape(batch, -1), count)
+        return score, place // vocabulary, place % vocabulary
+    total = jnp.pad(total, ((0, 0), (0, 0), (0, -vocabulary % BLOCK)), constant_values=-jnp.inf)
+    blocks, vocabulary = total.reshape(batch, -1, BLOCK), total.shape[-1]
+    kept = jnp.sort(jax.lax.top_k(jnp.max(blocks, axis=-1), count)[1], axis=-1)
+    few = jnp.take_along_axis(blocks, kept[..., None], axis=1)
+    score, place = jax.lax.top_k(few.reshape(batch, -1), count)
+    place = jnp.take_along_axis(kept, place // BLOCK, axis=1) * BLOCK + place % BLOCK
+    return score, place // vocabulary, place % vocabulary
 
 
 def sample(
