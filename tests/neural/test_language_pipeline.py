@@ -85,6 +85,12 @@ def test_a_failing_program_loses_nothing_and_the_same_command_goes_on(files, cap
     assert sum(one["kept"] for one in first) == 6
     assert [line["round"] for line in lines(out / "metrics.jsonl")] == [0, 1, 2]
     assert {line["round"] for line in lines(out / "samples.jsonl")} == {0, 1, 2}
+    counts = json.loads((out / "texts.json").read_text())
+    assert {name: part["used"] for name, part in counts.items()} == {
+        "real": 20,
+        "held_out": 12,
+        "prompts": 20,
+    }
     loaded = published.load(out / "model")
     assert loaded.config == made.decoder(16, 1)
 
@@ -206,6 +212,15 @@ class TestOwnCheckpoint:
         told = []
         records = pipeline.run(given, tmp_path / "out", told.append)
         assert told[0].count("1 too long") == 1  # learned from or held out, by chance of the seed
+        counts = json.loads((tmp_path / "out" / "texts.json").read_text())
+        parts = [counts[name] for name in ("real", "held_out", "prompts")]
+        assert all(part["source"] == "pairs.jsonl" and part["cut"] == 0 for part in parts)
+        assert [part["given"] for part in parts] == [26, 6, 26]
+        for part, words in zip(parts, ("real texts", "held out", "prompts"), strict=True):
+            assert part["used"] == part["given"] - part["dropped_too_long"] - part["dropped_empty"]
+            assert f"{part['used']} {words}" in " ".join(told[:2])
+        for name in ("dropped_too_long", "dropped_empty"):  # each once, learned from or held out
+            assert parts[0][name] + parts[1][name] == 1
         with np.load(tmp_path / "out" / "level" / "round-0-level.npz") as level:
             right = records[0]["text_rouge1"] >= level["least"]
         assert records[0]["accuracy"] == np.mean(right & (records[0]["text_rouge1"] > 0))
@@ -245,6 +260,8 @@ class TestOwnCheckpoint:
         for too_long in ("drop", "truncate"):
             got = read(held_out=20, too_long=too_long)
             lost = int(got.told[0].split("held out (")[1].split(" ")[0])
+            held = got.counts["held_out"]
+            assert (held["cut"], held["dropped_too_long"]) == ((0, lost) if too_long == "drop" else (lost, 0))
             assert len(got.held_out["begin"]) == (20 - lost if too_long == "drop" else 20)
             assert lost > 0 and (got.held_out["begin"] <= 24 - given.generate.most).all()
 

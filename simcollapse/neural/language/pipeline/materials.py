@@ -30,6 +30,7 @@ class Materials(NamedTuple):
     held_out: Tree
     most: int  # tokens of an answer
     told: tuple[str, ...]  # what became of texts that did not fit, and what the model is
+    counts: dict[str, dict[str, Any]]  # the same of "real", "held_out" and "prompts"; see `_counted`
 
 
 def materials(s: Settings) -> Materials:
@@ -57,6 +58,10 @@ def _embedded(s: Settings) -> Materials:
         (
             f"the embedded decoder; {n_real:,} sentences of the made language, answers of at most {most} bytes",
         ),
+        {
+            name: _counted("the made language", number, number)
+            for name, number in (("real", n_real), ("held_out", s.held_out), ("prompts", n_real))
+        },
     )
 
 
@@ -109,6 +114,15 @@ def _read(s: Settings) -> Materials:
         _with_source(measured.rows),
         s.generate.most,
         told,
+        {
+            "real": _counted(
+                real.source, len(real.pairs), len(learned.places), learned.too_long, learned.empty, cut
+            ),
+            "held_out": _counted(
+                held.source, len(held.pairs), len(measured.places), measured.too_long, measured.empty, cut
+            ),
+            "prompts": _counted(asked.source, len(asked.pairs), len(fitted.prompts), fitted.too_long, 0, cut),
+        },
     )
 
 
@@ -144,6 +158,20 @@ def _dealt(s: Settings) -> tuple[texts.Texts, texts.Texts]:
 
 def _lost(encoded: encoding.Encoded, cut: str) -> str:
     return f"{encoded.too_long:,} too long{cut}, {encoded.empty:,} without a completion"
+
+
+def _counted(
+    source: str, given: int, used: int, too_long: int = 0, empty: int = 0, cut: Any = False
+) -> dict[str, Any]:
+    """Of a part's texts: how many were given and used, cut or dropped for their length, dropped without completion."""
+    return {
+        "source": source,
+        "given": given,
+        "used": used,
+        "cut": too_long if cut else 0,
+        "dropped_too_long": 0 if cut else too_long,
+        "dropped_empty": empty,
+    }
 
 
 def _widened(tokens: np.ndarray, width: int) -> np.ndarray:

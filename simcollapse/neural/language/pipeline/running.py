@@ -108,6 +108,7 @@ def _run(s: Settings, out: Path, watch: Callable[[str], None]) -> list[loop.Reco
     _check_same(out, identity)
     need = needs(s, made_of)
     check_room(out, need.disk_bytes)
+    records.note_texts(out, made_of.counts)
     mine = text_task(s, made_of)
     folder = out / "rounds"
     saved = checkpoints.latest(folder, identity)
