@@ -59,6 +59,14 @@ def test_what_is_saved_is_what_was_loaded(name, tmp_path):
     assert names.parameters(made.config) == sum(x.size for x in original.values())
 
 
+def test_views_are_saved_as_what_they_show(tmp_path):
+    view = np.arange(6, dtype=np.float32).reshape(3, 2)[::-1]
+    safetensor_files.write_tensors(tmp_path, {"x": view, "y": view.T})
+    got = safetensor_files.read_tensors(tmp_path)
+    np.testing.assert_array_equal(got["x"], view)
+    np.testing.assert_array_equal(got["y"], view.T)
+
+
 def test_half_precision_files_become_single(folder):
     small = {n: x.astype(ml_dtypes.bfloat16) for n, x in load_file(folder / "model.safetensors").items()}
     save_file(small, folder / "model.safetensors")
