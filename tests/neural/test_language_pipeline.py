@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import shutil
 import sys
@@ -13,6 +14,7 @@ from simcollapse.neural.language import checkpoints as published
 from simcollapse.neural.language import made, models, pipeline, tokens
 from simcollapse.neural.language.checkpoints import Checkpoint
 from simcollapse.neural.language.pipeline import materials, records, running, settings
+from simcollapse.neural.language.verifiers import Perplexity
 from simcollapse.neural.settings import neural_settings
 
 CONFIG = """
@@ -243,9 +245,69 @@ class TestOwnCheckpoint:
         with pytest.raises(ValueError, match=r"other settings \(model: its parameters\)"):
             pipeline.run(given, tmp_path / "out")
 
-    def test_rows_are_as_wide_as_the_texts_and_long_ones_are_counted(self, given, tmp_path):
-        import dataclasses
+    @pytest.mark.parametrize("own", [False, True])
+    def test_another_checkpoint_judges(self, given, tmp_path, own):
+        """With the same tokenizer, or with one that has the same words in another order."""
+        mine = published.load(tmp_path / "mine")
+        params = models.init(mine.config, KEY)
+        judge = mine._replace(params=params)
+        if own:
+            maker = json.loads((tmp_path / "mine" / "tokenizer.json").read_text())
+            number = maker["model"]["vocab"]
+            maker["model"]["vocab"] = {word: 47 - i for word, i in number.items()}
+            words = {"embedding": np.asarray(params["words"]["embedding"])[::-1]}
+            config = dataclasses.replace(mine.config, stops=(46,))
+            judge = Checkpoint(config, params | {"words": words}, None)
+        published.save(tmp_path / "judge", judge)
+        if own:
+            (tmp_path / "judge" / "tokenizer.json").write_text(json.dumps(maker))
+        rule = settings.Verifier(rule="weak", model=str(tmp_path / "judge"), share=0.5)
+        asked, out, told = dataclasses.replace(given, verifier=rule), tmp_path / "out", []
+        pipeline.run(asked, out, told.append)
+        assert ("a tokenizer of its own" if own else "the same tokenizer") in told[2]
+        with np.load(out / "answers" / "round-1-answers.npz") as kept:
+            rows = dict(kept)
+        decisions = lines(out / "decisions.jsonl")
+        wanted = Perplexity(mine.config, params).score(KEY, rows, None)
+        seen = [
+            i for i, one in enumerate(decisions) if one["completion"] and "[UNK]" not in one["completion"]
+        ]
+        assert len(seen) >= 5
+        for i in seen:
+            if not own or set(rows["tokens"][i].tolist()) <= set(range(45)):  # 45 to 47 are no words
+                assert decisions[i]["score"] == pytest.approx(wanted[i], rel=1e-4)
+        scores = [one["score"] if one["score"] is not None else -np.inf for one in decisions]
+        assert min(s for s, one in zip(scores, decisions, strict=True) if one["kept"]) >= max(
+            s for s, one in zip(scores, decisions, strict=True) if not one["kept"]
+        )
+        # Another judge under the same name is another run.
+        published.save(tmp_path / "judge", judge._replace(params=mine.params, tokens=mine.tokens))
+        with pytest.raises(ValueError, match=r"other settings \(verifier\.model: its parameters\)"):
+            pipeline.run(asked, out)
 
+    def test_a_checkpoint_that_cannot_judge_is_said_before_the_first_fit(self, given, tmp_path):
+        def run(path):
+            rule = settings.Verifier(rule="weak", model=str(path), share=0.5)
+            pipeline.run(dataclasses.replace(given, verifier=rule), tmp_path / "out")
+
+        with pytest.raises(FileNotFoundError, match=r"verifier\.model: no folder at .*nowhere"):
+            run(tmp_path / "nowhere")
+        mine = published.load(tmp_path / "mine")
+        published.save(tmp_path / "mute", mine._replace(tokens=None))
+        with pytest.raises(ValueError, match=r"verifier\.model must have a tokenizer\.json .*mute has none"):
+            run(tmp_path / "mute")
+        published.save(tmp_path / "short", mine._replace(config=dataclasses.replace(mine.config, context=11)))
+        with pytest.raises(
+            ValueError,
+            match=r"verifier\.model must have a context of at least 12 tokens.*short has one of 11",
+        ):
+            run(tmp_path / "short")
+        (tmp_path / "short" / "config.json").write_text("{")
+        with pytest.raises(ValueError, match=r"verifier\.model: .*config\.json must be JSON"):
+            run(tmp_path / "short")
+        assert not (tmp_path / "out" / "rounds").exists()
+
+    def test_rows_are_as_wide_as_the_texts_and_long_ones_are_counted(self, given, tmp_path):
         def read(**change):
             return materials.materials(dataclasses.replace(given, **change))
 
@@ -266,8 +328,6 @@ class TestOwnCheckpoint:
             assert lost > 0 and (got.held_out["begin"] <= 24 - given.generate.most).all()
 
     def test_a_prompt_that_has_no_token_is_said_before_the_first_fit(self, given, tmp_path):
-        import dataclasses
-
         (tmp_path / "asked.jsonl").write_text('{"q": "w1", "a": "w2"}\n{"q": "", "a": "w2"}\n')
         asked = dataclasses.replace(given, prompts=str(tmp_path / "asked.jsonl"), prompt="{q}")
         with pytest.raises(
@@ -283,8 +343,6 @@ class TestOwnCheckpoint:
         assert materials.materials(asked).prompts == [[4]]
 
     def test_what_does_not_fit_is_said(self, given, tmp_path):
-        import dataclasses
-
         cases = (
             (
                 {"generate": settings.Generate(most=24)},
@@ -305,8 +363,6 @@ class TestOwnCheckpoint:
                 pipeline.run(dataclasses.replace(given, **change), tmp_path / "out2")
 
     def test_prompts_of_their_own_file_bring_references_where_they_have_them(self, given, tmp_path):
-        import dataclasses
-
         def asked(rows, rule="oracle", by="command"):
             (tmp_path / "asked.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
             return materials.materials(
@@ -327,8 +383,6 @@ class TestOwnCheckpoint:
                 asked([{"q": "w1", "a": ""}] * 2, rule, by)
 
     def test_a_published_set_in_its_own_template_or_in_another(self, given, tmp_path, monkeypatch):
-        import dataclasses
-
         (tmp_path / "xsum").mkdir()
         rows = [{"document": f"w{i}", "summary": f"w{i + 1}"} for i in range(20)]
         (tmp_path / "xsum" / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -382,6 +436,15 @@ def test_a_run_that_keeps_nothing_says_so(files):
         ({"verifier": {"command": "x", "share": 0.5, "threshold": 1.0}}, "and not both"),
         ({"verifier": {"rule": "pattern", "command": "x", "share": 0.1}}, "do not go together"),
         ({"verifier": {"rule": "orcale", "share": 0.1}}, "oracle"),
+        (
+            {"verifier": {"rule": "weak", "share": 0.5}},
+            "verifier.model must be a checkpoint with rule 'weak'",
+        ),
+        (
+            {"verifier": {"rule": "self", "model": "x", "share": 0.5}},
+            "verifier.model must .* left out with any other, got 'x' and rule 'self'",
+        ),
+        ({"verifier": {"model": 3, "share": 0.5}}, "verifier.model must be text, got 3"),
         ({"verifier": {"rule": "oracle", "share": 1.5}}, "verifier.share"),
         ({"correct": {"by": "command"}}, "needs a command"),
         ({"continuing": "yes"}, "continuing must be true or false, got 'yes'"),
@@ -427,6 +490,13 @@ def test_paths_are_relative_to_the_file_and_commands_may_be_words(tmp_path):
     assert running.truth(settings.Correct(by="rouge1", least=0.3)).least == 0.3
     with pytest.raises(FileNotFoundError):
         settings.read(tmp_path / "none.toml")
+    (tmp_path / "judge").mkdir()
+    (tmp_path / "c.toml").write_text(
+        'model = "owner/model"\ndata = "pairs.jsonl"\nn_per_round = 4\nrounds = 1\n'
+        '[verifier]\nmodel = "judge"\nshare = 0.5\n'
+    )
+    weak = settings.read(tmp_path / "c.toml").verifier
+    assert weak.rule == "weak" and weak.model == str(tmp_path / "judge")
     (tmp_path / "c.toml").write_text("model = ")
     with pytest.raises(ValueError, match="is not a TOML file"):
         settings.read(tmp_path / "c.toml")

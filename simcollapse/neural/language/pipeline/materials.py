@@ -11,6 +11,7 @@ from simcollapse.neural.language import checkpoints, encoding, made, texts
 from simcollapse.neural.language.base import base_model
 from simcollapse.neural.language.checkpoints import Checkpoint
 from simcollapse.neural.language.config import Config, of_length
+from simcollapse.neural.language.pipeline.judges import Judge, judge
 from simcollapse.neural.language.pipeline.settings import EMBEDDED, Settings
 from simcollapse.neural.language.rows import Reader, prompts_of
 
@@ -30,6 +31,7 @@ class Materials(NamedTuple):
     held_out: Tree
     most: int  # tokens of an answer
     told: tuple[str, ...]  # what became of texts that did not fit, and what the model is
+    judge: Judge | None  # of rule "weak"
     counts: dict[str, dict[str, Any]]  # the same of "real", "held_out" and "prompts"; see `_counted`
 
 
@@ -39,7 +41,13 @@ def materials(s: Settings) -> Materials:
     Raises:
         FileNotFoundError, ValueError, OSError: see `checkpoints.load`, `texts.read`, `encoding.encode`; too few texts.
     """
-    return _embedded(s) if s.model == EMBEDDED else _read(s)
+    made_of = _embedded(s) if s.model == EMBEDDED else _read(s)
+    if s.verifier.rule != "weak":
+        return made_of
+    prompts = made_of.reader.texts(made_of.prompts)
+    width = made_of.rows["tokens"].shape[1]
+    other = judge(s.verifier.model, s.precision, made_of.checkpoint, prompts, width, made_of.most)
+    return made_of._replace(judge=other, told=(*made_of.told, other.told))
 
 
 def _embedded(s: Settings) -> Materials:
@@ -58,6 +66,7 @@ def _embedded(s: Settings) -> Materials:
         (
             f"the embedded decoder; {n_real:,} sentences of the made language, answers of at most {most} bytes",
         ),
+        None,
         {
             name: _counted("the made language", number, number)
             for name, number in (("real", n_real), ("held_out", s.held_out), ("prompts", n_real))
@@ -114,6 +123,7 @@ def _read(s: Settings) -> Materials:
         _with_source(measured.rows),
         s.generate.most,
         told,
+        None,
         {
             "real": _counted(
                 real.source, len(real.pairs), len(learned.places), learned.too_long, learned.empty, cut

@@ -30,7 +30,7 @@ from simcollapse.neural.language.tuning import Tuning, tuning
 
 EMBEDDED = "embedded"
 WORKFLOWS = ("replace", "accumulate", "accumulate_subsample")
-RULES = ("command", "none", "oracle", "self", "random", "length", "pattern", "parser")
+RULES = ("command", "none", "oracle", "self", "weak", "random", "length", "pattern", "parser")
 TRUTHS = ("rouge1", "command", "parser")
 
 
@@ -50,7 +50,10 @@ class Verifier:
     """Who judges, a program or a rule, and how much is kept: a share, or scores of at least a threshold."""
 
     command: tuple[str, ...] = ()
-    rule: str = ""  # one of RULES; without it "command" if there is one, else "none"
+    rule: str = (
+        ""  # one of RULES; without it "command" or "weak" if there is a command or a model, else "none"
+    )
+    model: str = ""  # of rule "weak": another checkpoint, whose perplexity of the answers judges
     timeout_s: float = 600.0
     share: float | None = None
     threshold: float | None = None
@@ -114,11 +117,14 @@ def read(path: str | Path) -> Settings:
     """
     path = Path(path)
     made = from_table(strict.read_toml(path))
-    near = {
+    near: dict[str, Any] = {
         name: str(path.parent / value)
         for name in ("data", "prompts", "model")
         if (value := getattr(made, name)) and (path.parent / value).exists()
     }
+    judge = made.verifier
+    if judge.model and (path.parent / judge.model).exists():
+        near["verifier"] = dataclasses.replace(judge, model=str(path.parent / judge.model))
     return dataclasses.replace(made, **near)
 
 
@@ -178,7 +184,9 @@ def _checked(s: Settings) -> Settings:
     if s.model == EMBEDDED and s.prompts:
         raise ValueError(f"prompts must not be given with model = {EMBEDDED!r}, got {s.prompts!r}")
     v, c = s.verifier, s.correct
-    rule = v.rule or ("command" if v.command else "none")
+    if not isinstance(v.model, str):
+        raise TypeError(f"verifier.model must be text, got {v.model!r}")
+    rule = v.rule or ("command" if v.command else "weak" if v.model else "none")
     by = c.by or ("command" if c.command else "parser" if s.model == EMBEDDED else "rouge1")
     check_choice("verifier.rule", rule, RULES)
     check_choice("correct.by", by, TRUTHS)
@@ -189,6 +197,11 @@ def _checked(s: Settings) -> Settings:
                 if command
                 else f"{name} {mine!r} needs a command"
             )
+    if (rule == "weak") != bool(v.model):
+        raise ValueError(
+            f"verifier.model must be a checkpoint with rule 'weak', and left out with any other, got {v.model!r} and "
+            f"rule {rule!r}"
+        )
     if "parser" in (rule, by) and s.model != EMBEDDED:
         raise ValueError(f"the parser is of the made language, which model = {EMBEDDED!r} reads")
     if rule != "none" and (v.share is None) == (v.threshold is None):
