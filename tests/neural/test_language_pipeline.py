@@ -13,7 +13,7 @@ from simcollapse.cli import main
 from simcollapse.neural.language import checkpoints as published
 from simcollapse.neural.language import made, models, pipeline, tokens
 from simcollapse.neural.language.checkpoints import Checkpoint
-from simcollapse.neural.language.pipeline import materials, records, running, settings
+from simcollapse.neural.language.pipeline import materials, records, running, seeds, settings
 from simcollapse.neural.language.verifiers import Perplexity
 from simcollapse.neural.settings import neural_settings
 
@@ -111,6 +111,56 @@ def test_a_failing_program_loses_nothing_and_the_same_command_goes_on(files, cap
     capsys.readouterr()
     assert main(arguments) == 3
     assert "holds a run with other settings (verifier)" in capsys.readouterr().err
+
+
+def test_several_seeds_have_a_folder_each_and_are_audited_together(files, capsys):
+    config, program, out = files
+    program.write_text(GOOD)
+    text = config.read_text().replace("rounds = 2", "rounds = 1")
+    config.write_text("seeds = [3, 0]\n" + text)
+    assert main(["lm-loop", str(config), "--out", str(out)]) == 0
+    told = capsys.readouterr()
+    assert "seed 3: round 1, held-out loss" in told.err and "decisions.jsonl --group seed" in told.out
+    for name in ("decisions.jsonl", "metrics.jsonl", "samples.jsonl"):
+        apart = [{"seed": s} | one for s in (3, 0) for one in lines(out / f"seed-{s}" / name)]
+        assert lines(out / name) == apart
+    decisions = lines(out / "decisions.jsonl")
+    assert [one["seed"] for one in decisions] == [3] * 12 + [0] * 12
+    assert len({one["completion"] for one in decisions}) > 12  # other draws
+    report = audit_file(out / "decisions.jsonl", group="seed")
+    assert len(report.groups) == 2
+    assert report.p == pytest.approx(np.mean([not one["correct"] for one in decisions]))
+    audit_file(out / "seed-3" / "decisions.jsonl", round="round")
+
+    # A seed's folder is that of a run with the seed alone.
+    before = (out / "seed-0" / "metrics.jsonl").read_bytes()
+    config.write_text("seed = 0\n" + text)
+    assert main(["lm-loop", str(config), "--out", str(out / "seed-0")]) == 0
+    assert (out / "seed-0" / "metrics.jsonl").read_bytes() == before
+    capsys.readouterr()
+    assert main(["lm-loop", str(config), "--out", str(out)]) == 3
+    assert "holds a run of several seeds" in capsys.readouterr().err
+    config.write_text("seeds = 1\n" + text)
+    assert main(["lm-loop", str(config), "--out", str(out / "seed-0")]) == 3
+    assert "holds a run of one seed" in capsys.readouterr().err
+
+
+def test_what_other_seeds_left_stays_when_one_fails(files, monkeypatch):
+    """And is gathered with what there is of the one that failed."""
+    config, _, out = files
+    config.write_text("seeds = 2\n" + config.read_text())
+
+    def run(settings, out, watch):
+        out.mkdir(parents=True)
+        records.replace_round(out / "metrics.jsonl", 0, [{"round": 0, "loss": float(settings.seed)}])
+        if settings.seed == 1:
+            raise pipeline.ProgramFailed("no scores")
+        return []
+
+    monkeypatch.setattr(seeds, "run", run)
+    with pytest.raises(pipeline.ProgramFailed):
+        pipeline.run_seeds(pipeline.read(config), out)
+    assert [(one["seed"], one["loss"]) for one in lines(out / "metrics.jsonl")] == [(0, 0.0), (1, 1.0)]
 
 
 def test_a_fit_that_a_program_does_not_judge_is_not_lost(files, monkeypatch, tmp_path):
@@ -431,6 +481,11 @@ def test_a_run_that_keeps_nothing_says_so(files):
         ({"verifier": {"comand": "x"}}, r"verifier has an unknown key 'comand'.*'command'"),
         ({"generate": 3}, "generate must be a table, got 3"),
         ({"rounds": 0}, "rounds must"),
+        ({"seeds": 0}, "seeds must be a whole number >= 1, got 0"),
+        ({"seeds": []}, r"seeds must be a number >= 1, or a list of different seeds, got \[\]"),
+        ({"seeds": [1, 1]}, r"list of different seeds, got \[1, 1\]"),
+        ({"seeds": ["a"]}, "seeds must be a whole number, got 'a'"),
+        ({"seeds": 2, "seed": 1}, "seed and seeds must not both be given, got 1 and 2"),
         ({"verifier": {"command": []}}, "verifier.command must be a program and its arguments"),
         ({"verifier": {"command": "x"}}, "must have a share or a threshold"),
         ({"verifier": {"command": "x", "share": 0.5, "threshold": 1.0}}, "and not both"),

@@ -121,22 +121,31 @@ class Once:
 
 def note_texts(out: Path, counts: dict[str, Any]) -> None:
     """Write how many texts of "real", "held_out" and "prompts" were given, used, cut and dropped."""
-    _put(out / TEXTS, json.dumps(counts, indent=2, ensure_ascii=False) + "\n")
+    put(out / TEXTS, json.dumps(counts, indent=2, ensure_ascii=False) + "\n")
 
 
 def replace_round(path: Path, k: int, lines: Sequence[dict[str, Any]]) -> None:
     """Put these lines of round k into a file of JSON lines, which keeps rounds before k and loses later ones."""
-    before: list[str] = []
-    if path.is_file():
-        with path.open(encoding="utf-8", newline="\n") as file:  # texts may hold other ends of lines
-            before = [line.removesuffix("\n") for line in file if json.loads(line)["round"] < k]
-    _put(
+    before = [line for line in _lines(path) if json.loads(line)["round"] < k]
+    put(
         path,
         "".join(line + "\n" for line in [*before, *(json.dumps(one, ensure_ascii=False) for one in lines)]),
     )
 
 
-def _put(path: Path, text: str) -> None:
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """What a file of JSON lines holds; nothing if there is none."""
+    return [json.loads(line) for line in _lines(path)]
+
+
+def _lines(path: Path) -> list[str]:
+    if not path.is_file():
+        return []
+    with path.open(encoding="utf-8", newline="\n") as file:  # texts may hold other ends of lines
+        return [line.removesuffix("\n") for line in file]
+
+
+def put(path: Path, text: str) -> None:
     """Write the file whole or not at all."""
     partial = path.with_name(path.name + ".partial")
     partial.write_text(text, encoding="utf-8")

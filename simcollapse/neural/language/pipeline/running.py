@@ -90,6 +90,10 @@ def run(
         FloatingPointError: a fit's loss is not finite.
     """
     out = Path(out)
+    if settings.seeds:
+        raise ValueError(f"seeds must be left out, see `run_seeds`; got {settings.seeds}")
+    if any(out.glob(f"seed-*/{SETTINGS}")):
+        raise ValueError(f"{out} holds a run of several seeds: use another folder, or remove it")
     with neural_settings(), checkpoints.alone(out):
         try:
             return _run(settings, out, watch)
@@ -270,7 +274,7 @@ def _identity(s: Settings, made_of: Materials) -> str:
     Files may have been changed under their names.
     """
     plain = dataclasses.asdict(s)
-    del plain["rounds"], plain["save_model"]
+    del plain["rounds"], plain["save_model"], plain["seeds"]
     for part in ("verifier", "correct"):
         plain[part] = {k: v for k, v in plain[part].items() if k not in ("command", "timeout_s")}
     if made_of.judge is None:

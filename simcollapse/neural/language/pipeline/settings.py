@@ -101,6 +101,7 @@ class Settings:
     precision: str = "float32"
     save_model: bool = True  # write the last model as a checkpoint
     seed: int = 0
+    seeds: tuple[int, ...] = ()  # instead: of several runs; asked for as a list, or as a number N: 0 to N - 1
     generate: Generate = Generate()
     verifier: Verifier = Verifier()
     correct: Correct = Correct()
@@ -138,6 +139,12 @@ def from_table(table: Mapping[str, Any]) -> Settings:
     for name, cls in (("generate", Generate), ("verifier", Verifier), ("correct", Correct)):
         if name in given:
             given[name] = _made(cls, given[name], name)
+    if "seeds" in given:
+        if "seed" in given:
+            raise ValueError(
+                f"seed and seeds must not both be given, got {given['seed']!r} and {given['seeds']!r}"
+            )
+        given["seeds"] = _seeds(given["seeds"])
     made = _made(Settings, given, "config")
     if not isinstance(made.fit, Mapping):
         raise TypeError(f"fit must be a table, got {made.fit!r}")
@@ -150,6 +157,15 @@ def _made(cls: Any, given: Any, place: str) -> Any:
     if "command" in given:
         given["command"] = _command(given["command"], f"{place}.command")
     return cls(**given)
+
+
+def _seeds(given: Any) -> tuple[int, ...]:
+    if not isinstance(given, (list, tuple)):
+        return tuple(range(check_whole("seeds", given, 1)))
+    seeds = tuple(check_whole("seeds", one, 0) for one in given)
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise ValueError(f"seeds must be a number >= 1, or a list of different seeds, got {given!r}")
+    return seeds
 
 
 def _command(given: Any, place: str) -> tuple[str, ...]:
