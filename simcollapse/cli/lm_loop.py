@@ -29,8 +29,10 @@ class LmLoop:
         out = self.out or Path("runs") / self.config.stem
         if self.dry_run:
             return _print_needs(settings)
-        pipeline.run(settings, out, lambda words: print(words, file=sys.stderr, flush=True))
-        print(f"metrics in {out / METRICS}; next: simcollapse audit {out / DECISIONS} --round round")
+        run = pipeline.run_seeds if settings.seeds else pipeline.run
+        run(settings, out, lambda words: print(words, file=sys.stderr, flush=True))
+        by = "--group seed" if len(settings.seeds) > 1 else "--round round"
+        print(f"metrics in {out / METRICS}; next: simcollapse audit {out / DECISIONS} {by}")
         return 0
 
 
@@ -39,8 +41,9 @@ def _print_needs(settings) -> int:
     from simcollapse.neural.language.pipeline.materials import materials
     from simcollapse.neural.settings import neural_settings
 
+    seeds = len(settings.seeds) or 1
     with neural_settings():
-        made_of = materials(settings)
+        made_of = materials(dataclasses.replace(settings, seed=(settings.seeds or (settings.seed,))[0]))
         need = pipeline.needs(settings, made_of)
     for words in made_of.told:
         print(words)
@@ -51,4 +54,6 @@ def _print_needs(settings) -> int:
     print(f"{need.answers:,} answers of at most {made_of.most} tokens in {settings.rounds} rounds")
     print(f"the largest fit has up to {need.fit_rows:,} rows, {need.fit_tokens:,} tokens a pass")
     print(f"up to {need.disk_bytes / 1e9:.3g} GB on disk")
+    if seeds > 1:
+        print(f"{seeds} seeds, one after the other: answers, fits and disk {seeds} times")
     return 0

@@ -15,6 +15,7 @@ from safetensors.numpy import load_file, save_file
 from simcollapse.neural.language import (
     checkpoints,
     config,
+    generation,
     gguf_files,
     gguf_tokenizers,
     names,
@@ -56,6 +57,14 @@ def test_what_is_saved_is_what_was_loaded(name, tmp_path):
     for tensor, value in original.items():
         np.testing.assert_array_equal(written[tensor], value)
     assert names.parameters(made.config) == sum(x.size for x in original.values())
+
+
+def test_views_are_saved_as_what_they_show(tmp_path):
+    view = np.arange(6, dtype=np.float32).reshape(3, 2)[::-1]
+    safetensor_files.write_tensors(tmp_path, {"x": view, "y": view.T})
+    got = safetensor_files.read_tensors(tmp_path)
+    np.testing.assert_array_equal(got["x"], view)
+    np.testing.assert_array_equal(got["y"], view.T)
 
 
 def test_half_precision_files_become_single(folder):
@@ -112,6 +121,40 @@ def test_files_that_are_missing_or_broken(folder, tmp_path):
         (folder / "config.json").write_text(words)
         with pytest.raises(ValueError, match=told):
             checkpoints.load(folder)
+
+
+@pytest.mark.parametrize(
+    ("named", "wanted"), [(5, (2, 5)), ([2, 7, 5], (2, 7, 5)), (None, (2,)), ("nothing", (2,))]
+)
+def test_what_ends_an_answer_may_stand_in_the_generation_config(named, wanted, tmp_path):
+    """As of Gemma 2, whose `<end_of_turn>` is not in its config.json."""
+    folder = Path(shutil.copytree(GOLDEN / "gemma2", tmp_path / "model"))
+    entries = {} if named == "nothing" else {"eos_token_id": named}
+    (folder / "generation_config.json").write_text(json.dumps(entries | {"do_sample": True}))
+    made = checkpoints.load(folder)
+    assert made.config.stops == wanted
+    checkpoints.save(tmp_path / "again", made)
+    assert checkpoints.load(tmp_path / "again").config.stops == wanted
+
+
+def test_an_answer_ends_where_the_generation_config_says(tmp_path):
+    folder = Path(shutil.copytree(GOLDEN / "gemma2", tmp_path / "model"))
+    made = checkpoints.load(folder)
+    whole = generation.generate(made.config, made.params, [[1, 9, 11]], 6).tokens[0]
+    end = whole[1]
+    assert made.config.stops == (2,) and 2 not in whole and end != whole[0]
+    (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": [2, end]}))
+    made = checkpoints.load(folder)
+    got = generation.generate(made.config, made.params, [[1, 9, 11]], 6)
+    assert got.tokens == [whole[:2]] and got.stopped.all()
+
+
+@pytest.mark.parametrize("named", [40, -1, "end", [2, 1.5], True])
+def test_an_end_that_is_no_token_is_said(named, tmp_path):
+    folder = Path(shutil.copytree(GOLDEN / "gemma2", tmp_path / "model"))
+    (folder / "generation_config.json").write_text(json.dumps({"eos_token_id": named}))
+    with pytest.raises(ValueError, match=r"generation_config\.json: eos_token_id must be a token .* 0 to 39"):
+        checkpoints.load(folder)
 
 
 def test_a_hub_name_without_a_network_says_what_to_copy(monkeypatch, tmp_path):

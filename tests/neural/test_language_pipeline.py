@@ -1,3 +1,4 @@
+import dataclasses
 import json
 import shutil
 import sys
@@ -12,7 +13,8 @@ from simcollapse.cli import main
 from simcollapse.neural.language import checkpoints as published
 from simcollapse.neural.language import made, models, pipeline, tokens
 from simcollapse.neural.language.checkpoints import Checkpoint
-from simcollapse.neural.language.pipeline import materials, records, running, settings
+from simcollapse.neural.language.pipeline import materials, records, running, seeds, settings
+from simcollapse.neural.language.verifiers import Perplexity
 from simcollapse.neural.settings import neural_settings
 
 CONFIG = """
@@ -85,6 +87,12 @@ def test_a_failing_program_loses_nothing_and_the_same_command_goes_on(files, cap
     assert sum(one["kept"] for one in first) == 6
     assert [line["round"] for line in lines(out / "metrics.jsonl")] == [0, 1, 2]
     assert {line["round"] for line in lines(out / "samples.jsonl")} == {0, 1, 2}
+    counts = json.loads((out / "texts.json").read_text())
+    assert {name: part["used"] for name, part in counts.items()} == {
+        "real": 20,
+        "held_out": 12,
+        "prompts": 20,
+    }
     loaded = published.load(out / "model")
     assert loaded.config == made.decoder(16, 1)
 
@@ -103,6 +111,56 @@ def test_a_failing_program_loses_nothing_and_the_same_command_goes_on(files, cap
     capsys.readouterr()
     assert main(arguments) == 3
     assert "holds a run with other settings (verifier)" in capsys.readouterr().err
+
+
+def test_several_seeds_have_a_folder_each_and_are_audited_together(files, capsys):
+    config, program, out = files
+    program.write_text(GOOD)
+    text = config.read_text().replace("rounds = 2", "rounds = 1")
+    config.write_text("seeds = [3, 0]\n" + text)
+    assert main(["lm-loop", str(config), "--out", str(out)]) == 0
+    told = capsys.readouterr()
+    assert "seed 3: round 1, held-out loss" in told.err and "decisions.jsonl --group seed" in told.out
+    for name in ("decisions.jsonl", "metrics.jsonl", "samples.jsonl"):
+        apart = [{"seed": s} | one for s in (3, 0) for one in lines(out / f"seed-{s}" / name)]
+        assert lines(out / name) == apart
+    decisions = lines(out / "decisions.jsonl")
+    assert [one["seed"] for one in decisions] == [3] * 12 + [0] * 12
+    assert len({one["completion"] for one in decisions}) > 12  # other draws
+    report = audit_file(out / "decisions.jsonl", group="seed")
+    assert len(report.groups) == 2
+    assert report.p == pytest.approx(np.mean([not one["correct"] for one in decisions]))
+    audit_file(out / "seed-3" / "decisions.jsonl", round="round")
+
+    # A seed's folder is that of a run with the seed alone.
+    before = (out / "seed-0" / "metrics.jsonl").read_bytes()
+    config.write_text("seed = 0\n" + text)
+    assert main(["lm-loop", str(config), "--out", str(out / "seed-0")]) == 0
+    assert (out / "seed-0" / "metrics.jsonl").read_bytes() == before
+    capsys.readouterr()
+    assert main(["lm-loop", str(config), "--out", str(out)]) == 3
+    assert "holds a run of several seeds" in capsys.readouterr().err
+    config.write_text("seeds = 1\n" + text)
+    assert main(["lm-loop", str(config), "--out", str(out / "seed-0")]) == 3
+    assert "holds a run of one seed" in capsys.readouterr().err
+
+
+def test_what_other_seeds_left_stays_when_one_fails(files, monkeypatch):
+    """And is gathered with what there is of the one that failed."""
+    config, _, out = files
+    config.write_text("seeds = 2\n" + config.read_text())
+
+    def run(settings, out, watch):
+        out.mkdir(parents=True)
+        records.replace_round(out / "metrics.jsonl", 0, [{"round": 0, "loss": float(settings.seed)}])
+        if settings.seed == 1:
+            raise pipeline.ProgramFailed("no scores")
+        return []
+
+    monkeypatch.setattr(seeds, "run", run)
+    with pytest.raises(pipeline.ProgramFailed):
+        pipeline.run_seeds(pipeline.read(config), out)
+    assert [(one["seed"], one["loss"]) for one in lines(out / "metrics.jsonl")] == [(0, 0.0), (1, 1.0)]
 
 
 def test_a_fit_that_a_program_does_not_judge_is_not_lost(files, monkeypatch, tmp_path):
@@ -206,6 +264,15 @@ class TestOwnCheckpoint:
         told = []
         records = pipeline.run(given, tmp_path / "out", told.append)
         assert told[0].count("1 too long") == 1  # learned from or held out, by chance of the seed
+        counts = json.loads((tmp_path / "out" / "texts.json").read_text())
+        parts = [counts[name] for name in ("real", "held_out", "prompts")]
+        assert all(part["source"] == "pairs.jsonl" and part["cut"] == 0 for part in parts)
+        assert [part["given"] for part in parts] == [26, 6, 26]
+        for part, words in zip(parts, ("real texts", "held out", "prompts"), strict=True):
+            assert part["used"] == part["given"] - part["dropped_too_long"] - part["dropped_empty"]
+            assert f"{part['used']} {words}" in " ".join(told[:2])
+        for name in ("dropped_too_long", "dropped_empty"):  # each once, learned from or held out
+            assert parts[0][name] + parts[1][name] == 1
         with np.load(tmp_path / "out" / "level" / "round-0-level.npz") as level:
             right = records[0]["text_rouge1"] >= level["least"]
         assert records[0]["accuracy"] == np.mean(right & (records[0]["text_rouge1"] > 0))
@@ -228,9 +295,69 @@ class TestOwnCheckpoint:
         with pytest.raises(ValueError, match=r"other settings \(model: its parameters\)"):
             pipeline.run(given, tmp_path / "out")
 
-    def test_rows_are_as_wide_as_the_texts_and_long_ones_are_counted(self, given, tmp_path):
-        import dataclasses
+    @pytest.mark.parametrize("own", [False, True])
+    def test_another_checkpoint_judges(self, given, tmp_path, own):
+        """With the same tokenizer, or with one that has the same words in another order."""
+        mine = published.load(tmp_path / "mine")
+        params = models.init(mine.config, KEY)
+        judge = mine._replace(params=params)
+        if own:
+            maker = json.loads((tmp_path / "mine" / "tokenizer.json").read_text())
+            number = maker["model"]["vocab"]
+            maker["model"]["vocab"] = {word: 47 - i for word, i in number.items()}
+            words = {"embedding": np.asarray(params["words"]["embedding"])[::-1]}
+            config = dataclasses.replace(mine.config, stops=(46,))
+            judge = Checkpoint(config, params | {"words": words}, None)
+        published.save(tmp_path / "judge", judge)
+        if own:
+            (tmp_path / "judge" / "tokenizer.json").write_text(json.dumps(maker))
+        rule = settings.Verifier(rule="weak", model=str(tmp_path / "judge"), share=0.5)
+        asked, out, told = dataclasses.replace(given, verifier=rule), tmp_path / "out", []
+        pipeline.run(asked, out, told.append)
+        assert ("a tokenizer of its own" if own else "the same tokenizer") in told[2]
+        with np.load(out / "answers" / "round-1-answers.npz") as kept:
+            rows = dict(kept)
+        decisions = lines(out / "decisions.jsonl")
+        wanted = Perplexity(mine.config, params).score(KEY, rows, None)
+        seen = [
+            i for i, one in enumerate(decisions) if one["completion"] and "[UNK]" not in one["completion"]
+        ]
+        assert len(seen) >= 5
+        for i in seen:
+            if not own or set(rows["tokens"][i].tolist()) <= set(range(45)):  # 45 to 47 are no words
+                assert decisions[i]["score"] == pytest.approx(wanted[i], rel=1e-4)
+        scores = [one["score"] if one["score"] is not None else -np.inf for one in decisions]
+        assert min(s for s, one in zip(scores, decisions, strict=True) if one["kept"]) >= max(
+            s for s, one in zip(scores, decisions, strict=True) if not one["kept"]
+        )
+        # Another judge under the same name is another run.
+        published.save(tmp_path / "judge", judge._replace(params=mine.params, tokens=mine.tokens))
+        with pytest.raises(ValueError, match=r"other settings \(verifier\.model: its parameters\)"):
+            pipeline.run(asked, out)
 
+    def test_a_checkpoint_that_cannot_judge_is_said_before_the_first_fit(self, given, tmp_path):
+        def run(path):
+            rule = settings.Verifier(rule="weak", model=str(path), share=0.5)
+            pipeline.run(dataclasses.replace(given, verifier=rule), tmp_path / "out")
+
+        with pytest.raises(FileNotFoundError, match=r"verifier\.model: no folder at .*nowhere"):
+            run(tmp_path / "nowhere")
+        mine = published.load(tmp_path / "mine")
+        published.save(tmp_path / "mute", mine._replace(tokens=None))
+        with pytest.raises(ValueError, match=r"verifier\.model must have a tokenizer\.json .*mute has none"):
+            run(tmp_path / "mute")
+        published.save(tmp_path / "short", mine._replace(config=dataclasses.replace(mine.config, context=11)))
+        with pytest.raises(
+            ValueError,
+            match=r"verifier\.model must have a context of at least 12 tokens.*short has one of 11",
+        ):
+            run(tmp_path / "short")
+        (tmp_path / "short" / "config.json").write_text("{")
+        with pytest.raises(ValueError, match=r"verifier\.model: .*config\.json must be JSON"):
+            run(tmp_path / "short")
+        assert not (tmp_path / "out" / "rounds").exists()
+
+    def test_rows_are_as_wide_as_the_texts_and_long_ones_are_counted(self, given, tmp_path):
         def read(**change):
             return materials.materials(dataclasses.replace(given, **change))
 
@@ -245,12 +372,12 @@ class TestOwnCheckpoint:
         for too_long in ("drop", "truncate"):
             got = read(held_out=20, too_long=too_long)
             lost = int(got.told[0].split("held out (")[1].split(" ")[0])
+            held = got.counts["held_out"]
+            assert (held["cut"], held["dropped_too_long"]) == ((0, lost) if too_long == "drop" else (lost, 0))
             assert len(got.held_out["begin"]) == (20 - lost if too_long == "drop" else 20)
             assert lost > 0 and (got.held_out["begin"] <= 24 - given.generate.most).all()
 
     def test_a_prompt_that_has_no_token_is_said_before_the_first_fit(self, given, tmp_path):
-        import dataclasses
-
         (tmp_path / "asked.jsonl").write_text('{"q": "w1", "a": "w2"}\n{"q": "", "a": "w2"}\n')
         asked = dataclasses.replace(given, prompts=str(tmp_path / "asked.jsonl"), prompt="{q}")
         with pytest.raises(
@@ -266,8 +393,6 @@ class TestOwnCheckpoint:
         assert materials.materials(asked).prompts == [[4]]
 
     def test_what_does_not_fit_is_said(self, given, tmp_path):
-        import dataclasses
-
         cases = (
             (
                 {"generate": settings.Generate(most=24)},
@@ -288,8 +413,6 @@ class TestOwnCheckpoint:
                 pipeline.run(dataclasses.replace(given, **change), tmp_path / "out2")
 
     def test_prompts_of_their_own_file_bring_references_where_they_have_them(self, given, tmp_path):
-        import dataclasses
-
         def asked(rows, rule="oracle", by="command"):
             (tmp_path / "asked.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
             return materials.materials(
@@ -310,8 +433,6 @@ class TestOwnCheckpoint:
                 asked([{"q": "w1", "a": ""}] * 2, rule, by)
 
     def test_a_published_set_in_its_own_template_or_in_another(self, given, tmp_path, monkeypatch):
-        import dataclasses
-
         (tmp_path / "xsum").mkdir()
         rows = [{"document": f"w{i}", "summary": f"w{i + 1}"} for i in range(20)]
         (tmp_path / "xsum" / "train.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -360,11 +481,25 @@ def test_a_run_that_keeps_nothing_says_so(files):
         ({"verifier": {"comand": "x"}}, r"verifier has an unknown key 'comand'.*'command'"),
         ({"generate": 3}, "generate must be a table, got 3"),
         ({"rounds": 0}, "rounds must"),
+        ({"seeds": 0}, "seeds must be a whole number >= 1, got 0"),
+        ({"seeds": []}, r"seeds must be a number >= 1, or a list of different seeds, got \[\]"),
+        ({"seeds": [1, 1]}, r"list of different seeds, got \[1, 1\]"),
+        ({"seeds": ["a"]}, "seeds must be a whole number, got 'a'"),
+        ({"seeds": 2, "seed": 1}, "seed and seeds must not both be given, got 1 and 2"),
         ({"verifier": {"command": []}}, "verifier.command must be a program and its arguments"),
         ({"verifier": {"command": "x"}}, "must have a share or a threshold"),
         ({"verifier": {"command": "x", "share": 0.5, "threshold": 1.0}}, "and not both"),
         ({"verifier": {"rule": "pattern", "command": "x", "share": 0.1}}, "do not go together"),
         ({"verifier": {"rule": "orcale", "share": 0.1}}, "oracle"),
+        (
+            {"verifier": {"rule": "weak", "share": 0.5}},
+            "verifier.model must be a checkpoint with rule 'weak'",
+        ),
+        (
+            {"verifier": {"rule": "self", "model": "x", "share": 0.5}},
+            "verifier.model must .* left out with any other, got 'x' and rule 'self'",
+        ),
+        ({"verifier": {"model": 3, "share": 0.5}}, "verifier.model must be text, got 3"),
         ({"verifier": {"rule": "oracle", "share": 1.5}}, "verifier.share"),
         ({"correct": {"by": "command"}}, "needs a command"),
         ({"continuing": "yes"}, "continuing must be true or false, got 'yes'"),
@@ -410,6 +545,13 @@ def test_paths_are_relative_to_the_file_and_commands_may_be_words(tmp_path):
     assert running.truth(settings.Correct(by="rouge1", least=0.3)).least == 0.3
     with pytest.raises(FileNotFoundError):
         settings.read(tmp_path / "none.toml")
+    (tmp_path / "judge").mkdir()
+    (tmp_path / "c.toml").write_text(
+        'model = "owner/model"\ndata = "pairs.jsonl"\nn_per_round = 4\nrounds = 1\n'
+        '[verifier]\nmodel = "judge"\nshare = 0.5\n'
+    )
+    weak = settings.read(tmp_path / "c.toml").verifier
+    assert weak.rule == "weak" and weak.model == str(tmp_path / "judge")
     (tmp_path / "c.toml").write_text("model = ")
     with pytest.raises(ValueError, match="is not a TOML file"):
         settings.read(tmp_path / "c.toml")

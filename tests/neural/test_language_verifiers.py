@@ -1,8 +1,11 @@
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
 
 from simcollapse.neural.language import made, models, scoring, truths, verifiers
+from simcollapse.neural.language.config import of_length
 from simcollapse.neural.language.grammar import Sentence
 from simcollapse.neural.language.rows import Reader, completions_of, prompts_of, rows_of
 from simcollapse.neural.selection import threshold, top_share
@@ -55,6 +58,39 @@ def test_perplexity_is_of_the_generator_or_of_another_model(rows):
     assert not np.allclose(weak[:2], own[:2])
     nothing = rows_of([[10, 97]], [[]], 8)
     assert verifiers.Perplexity(config).score(KEY, nothing, mine)[0] == -np.inf
+
+
+class Turned:
+    """Bytes, each as the next number: a tokenizer unlike the generator's."""
+
+    def encode(self, texts):
+        return [[(byte + 1) % 256 for byte in text.encode()] for text in texts]
+
+
+def test_a_model_with_a_tokenizer_of_its_own_reads_the_texts(rows):
+    """The same model with its vocabulary turned by one finds the same texts as probable."""
+    config = made.decoder(16, 1)
+    params = models.init(config, jax.random.key(1))
+    wanted = verifiers.Perplexity(config, params).score(KEY, rows, None)
+    np.testing.assert_array_equal(verifiers.Reread(Texts(), config, params).score(KEY, rows, None), wanted)
+    words = {"embedding": np.roll(params["words"]["embedding"], 1, axis=0)}
+    turned = dataclasses.replace(config, stops=(11,), start=11)
+    how = {"tokens": Turned(), "start": 11}
+    judge = verifiers.Reread(Texts(), turned, params | {"words": words}, **how)
+    np.testing.assert_allclose(judge.score(KEY, rows, None), wanted, rtol=1e-5)
+    assert wanted[2] == -np.inf and np.isfinite(wanted[:2]).all()
+    # An answer that was cut has no end for the other model either.
+    cut = rows | {"length": rows["length"] - np.array([1, 1, 0], np.int32)}
+    wanted = verifiers.Perplexity(config, params).score(KEY, cut, None)
+    np.testing.assert_allclose(judge.score(KEY, cut, None), wanted, rtol=1e-5)
+    # Longer than it may read: the beginning of the prompt is not seen, the answer is.
+    short = dataclasses.replace(judge, config=of_length(turned, 12))
+    prompt, answer = prompts_of(rows)[0], completions_of(rows)[0]
+    told = scoring.score(config, params, [prompt[-(12 - len(answer)) :]], [answer])
+    assert len(prompt) + len(answer) > 12 > len(answer)
+    np.testing.assert_allclose(
+        short.score(KEY, rows, None)[0], told.log_probability[0] / len(answer), rtol=1e-5
+    )
 
 
 def test_random_is_uniform_and_depends_on_the_key(rows):

@@ -9,7 +9,8 @@ from simcollapse.neural.language.config import Config, of_length
 from simcollapse.neural.language.tokens import Tokens
 
 Tree = Any
-FILES = ["config.json", "*.safetensors", "*.safetensors.index.json", "tokenizer.json"]
+GENERATION = "generation_config.json"  # of which only what ends a text is read
+FILES = ["config.json", GENERATION, "*.safetensors", "*.safetensors.index.json", "tokenizer.json"]
 
 
 class Checkpoint(NamedTuple):
@@ -23,7 +24,8 @@ class Checkpoint(NamedTuple):
 def load(path: str | Path, precision: str = "float32", length: int | None = None) -> Checkpoint:
     """The model at `path`: a folder with `config.json` and safetensors, a GGUF file, or a name of the hub.
 
-    Beside a GGUF file a `tokenizer.json` in the same folder is used, else the tokenizer in its metadata.
+    The `eos_token_id` of a `generation_config.json` in the folder ends answers too. Beside a GGUF file a
+    `tokenizer.json` in the same folder is used, else the tokenizer in its metadata.
 
     Args:
         path: where.
@@ -46,7 +48,12 @@ def load(path: str | Path, precision: str = "float32", length: int | None = None
         reader = tokens.from_file(beside) if beside.is_file() else gguf_tokenizers.tokens_of(facts)
     else:
         place = place if place.is_dir() else _fetched(str(path))
-        made = config.read(safetensor_files.read_json(place / "config.json"), precision)
+        generation = place / GENERATION
+        made = config.read(
+            safetensor_files.read_json(place / "config.json"),
+            precision,
+            safetensor_files.read_json(generation) if generation.is_file() else {},
+        )
         tensors = safetensor_files.read_tensors(place)
         beside = place / "tokenizer.json"
         reader = tokens.from_file(beside) if beside.is_file() else None

@@ -147,8 +147,18 @@ def _check_rope(rope: Rope, head: int) -> None:
             check_value(f"rope.{name}", getattr(rope, name), "positive")
 
 
-def read(json: Mapping[str, Any], precision: str = "float32") -> Config:
+def read(
+    json: Mapping[str, Any],
+    precision: str = "float32",
+    generation: Mapping[str, Any] = {},  # only read
+) -> Config:
     """The decoder that the entries of a `config.json` describe, in any version of `transformers`.
+
+    Args:
+        json: its entries.
+        precision: of activations.
+        generation: those of a `generation_config.json`; its `eos_token_id` ends a text too, after those of `json`
+            (Gemma 2's `<end_of_turn>` stands only there).
 
     Raises:
         ValueError: an architecture, activation, bias or scaling of RoPE that is not supported, or a missing entry.
@@ -189,7 +199,7 @@ def read(json: Mapping[str, Any], precision: str = "float32") -> Config:
         epsilon=json.get("rms_norm_eps", 1e-6),
         rope=scalings.read(json),
         start=json.get("bos_token_id"),
-        stops=_tokens(json.get("eos_token_id")),
+        stops=_stops({"config.json": json, "generation_config.json": generation}, json["vocab_size"]),
         precision=precision,
         **own,
     )
@@ -262,5 +272,16 @@ def _windows(json: Mapping[str, Any]) -> tuple[int | None, ...]:
     return tuple(size if kind == "sliding_attention" else None for kind in kinds)
 
 
-def _tokens(value: Any) -> tuple[int, ...]:
-    return () if value is None else (value,) if isinstance(value, int) else tuple(value)
+def _stops(files: Mapping[str, Mapping[str, Any]], vocabulary: int) -> tuple[int, ...]:
+    """Tokens that end a text, each once, in the order of the files that name them."""
+    found: dict[int, None] = {}
+    for file, entries in files.items():
+        value = entries.get("eos_token_id")
+        for token in [] if value is None else value if isinstance(value, list) else [value]:
+            if not isinstance(token, int) or isinstance(token, bool) or not 0 <= token < vocabulary:
+                raise ValueError(
+                    f"{file}: eos_token_id must be a token of the vocabulary, 0 to {vocabulary - 1}, or a list of "
+                    f"them, got {value!r}"
+                )
+            found[token] = None
+    return tuple(found)

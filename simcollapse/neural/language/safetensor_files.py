@@ -70,5 +70,8 @@ def _read_file(path: Path) -> dict[str, np.ndarray]:
 def write_tensors(folder: Path, tensors: dict[str, np.ndarray]) -> None:
     """One file; it appears whole or not at all."""
     part = folder / f"{WHOLE}.partial"
+    tensors = {
+        name: np.ascontiguousarray(x) for name, x in tensors.items()
+    }  # of a view it would write other memory
     save_file(tensors, part, metadata={"format": "pt"})  # the mark that transformers asks for
     part.replace(folder / WHOLE)

@@ -32,6 +32,10 @@ class Tokens:
         """The number of a token such as `<|im_end|>`; None: there is none."""
         return self._tokenizer.token_to_id(word)
 
+    def same(self, other: "Tokens") -> bool:
+        """Whether both make the same tokens of every text, as far as what they are made of tells."""
+        return self._tokenizer.to_str() == other._tokenizer.to_str()
+
     def check_fits(self, vocabulary: int) -> None:
         """Raise ValueError unless all tokens are below `vocabulary`."""
         most = max(self._tokenizer.get_vocab(with_added_tokens=True).values(), default=-1)

@@ -16,6 +16,7 @@ import numpy as np
 from simcollapse.checks import check_whole
 from simcollapse.neural.language import grammar, metrics, scoring
 from simcollapse.neural.language.config import Config
+from simcollapse.neural.language.encoding import Encoder
 from simcollapse.neural.language.rows import Reader, completions_of, prompts_of
 
 Tree = Any
@@ -75,6 +76,58 @@ class Perplexity:
         got = scoring.score(self.config, chosen, prompts_of(rows), answers, batch=self.batch)
         mean = got.log_probability / np.maximum(got.count, 1)
         return np.where([set(answer) <= set(self.config.stops) for answer in answers], -np.inf, mean)
+
+
+@dataclasses.dataclass(frozen=True)
+class Reread:
+    """`Perplexity` by another model that may have a tokenizer of its own: weak supervision by any checkpoint.
+
+    With `tokens`, its tokenizer, the texts of prompts and answers are encoded anew, an answer that was ended with the
+    token that ends its texts; marks of the generator's such as turns are not in them. Where a text is longer than the
+    model's `length`, it does not see the beginning of the prompt, or the end of an answer that alone is.
+    """
+
+    texts: Texts
+    config: Config
+    params: Tree
+    tokens: Encoder | None = None  # None: it reads the generator's tokens
+    start: int | None = None  # token before a text; of its tokenizer
+    batch: int = 64
+
+    def score(self, key: jax.Array, rows: Tree, model: Tree) -> np.ndarray:
+        """(N,), nats a token of this model; -inf for an empty answer."""
+        prompts, answers = self._read(rows)
+        got = scoring.score(self.config, self.params, prompts, answers, batch=self.batch)
+        mean = got.log_probability / np.maximum(got.count, 1)
+        return _none_for_empty(self.texts.reader.answers(rows), mean)
+
+    def _read(self, rows: Tree) -> tuple[list[list[int]], list[list[int]]]:
+        """Prompts and answers in its own tokens."""
+        written = completions_of(rows)
+        if self.tokens is None:
+            return prompts_of(rows), written
+        reader, first, last = (
+            self.texts.reader,
+            [] if self.start is None else [self.start],
+            self.config.stops[:1],
+        )
+        prompts = reader.prompts(rows)
+        # An answer decoded alone may lose the space that it begins with.
+        whole = reader.texts([p + a for p, a in zip(prompts_of(rows), written, strict=True)])
+        alone = reader.answers(rows)
+        answers = [
+            text.removeprefix(prompt) if text.startswith(prompt) else answer
+            for text, prompt, answer in zip(whole, prompts, alone, strict=True)
+        ]
+        out: tuple[list[list[int]], list[list[int]]] = [], []
+        for row, prompt, answer in zip(
+            written, self.tokens.encode(prompts), self.tokens.encode(answers), strict=True
+        ):
+            ended = bool(row) and row[-1] in reader.marks
+            tail = [*answer, *(last if ended else ())][: self.config.length - 1]
+            out[0].append([*first, *prompt][-(self.config.length - len(tail)) :])
+            out[1].append(tail)
+        return out
 
 
 @dataclasses.dataclass(frozen=True)

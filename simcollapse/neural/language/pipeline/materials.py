@@ -11,6 +11,7 @@ from simcollapse.neural.language import checkpoints, encoding, made, texts
 from simcollapse.neural.language.base import base_model
 from simcollapse.neural.language.checkpoints import Checkpoint
 from simcollapse.neural.language.config import Config, of_length
+from simcollapse.neural.language.pipeline.judges import Judge, judge
 from simcollapse.neural.language.pipeline.settings import EMBEDDED, Settings
 from simcollapse.neural.language.rows import Reader, prompts_of
 
@@ -30,6 +31,8 @@ class Materials(NamedTuple):
     held_out: Tree
     most: int  # tokens of an answer
     told: tuple[str, ...]  # what became of texts that did not fit, and what the model is
+    judge: Judge | None  # of rule "weak"
+    counts: dict[str, dict[str, Any]]  # the same of "real", "held_out" and "prompts"; see `_counted`
 
 
 def materials(s: Settings) -> Materials:
@@ -38,7 +41,13 @@ def materials(s: Settings) -> Materials:
     Raises:
         FileNotFoundError, ValueError, OSError: see `checkpoints.load`, `texts.read`, `encoding.encode`; too few texts.
     """
-    return _embedded(s) if s.model == EMBEDDED else _read(s)
+    made_of = _embedded(s) if s.model == EMBEDDED else _read(s)
+    if s.verifier.rule != "weak":
+        return made_of
+    prompts = made_of.reader.texts(made_of.prompts)
+    width = made_of.rows["tokens"].shape[1]
+    other = judge(s.verifier.model, s.precision, made_of.checkpoint, prompts, width, made_of.most)
+    return made_of._replace(judge=other, told=(*made_of.told, other.told))
 
 
 def _embedded(s: Settings) -> Materials:
@@ -57,6 +66,11 @@ def _embedded(s: Settings) -> Materials:
         (
             f"the embedded decoder; {n_real:,} sentences of the made language, answers of at most {most} bytes",
         ),
+        None,
+        {
+            name: _counted("the made language", number, number)
+            for name, number in (("real", n_real), ("held_out", s.held_out), ("prompts", n_real))
+        },
     )
 
 
@@ -109,6 +123,16 @@ def _read(s: Settings) -> Materials:
         _with_source(measured.rows),
         s.generate.most,
         told,
+        None,
+        {
+            "real": _counted(
+                real.source, len(real.pairs), len(learned.places), learned.too_long, learned.empty, cut
+            ),
+            "held_out": _counted(
+                held.source, len(held.pairs), len(measured.places), measured.too_long, measured.empty, cut
+            ),
+            "prompts": _counted(asked.source, len(asked.pairs), len(fitted.prompts), fitted.too_long, 0, cut),
+        },
     )
 
 
@@ -144,6 +168,20 @@ def _dealt(s: Settings) -> tuple[texts.Texts, texts.Texts]:
 
 def _lost(encoded: encoding.Encoded, cut: str) -> str:
     return f"{encoded.too_long:,} too long{cut}, {encoded.empty:,} without a completion"
+
+
+def _counted(
+    source: str, given: int, used: int, too_long: int = 0, empty: int = 0, cut: Any = False
+) -> dict[str, Any]:
+    """Of a part's texts: how many were given and used, cut or dropped for their length, dropped without completion."""
+    return {
+        "source": source,
+        "given": given,
+        "used": used,
+        "cut": too_long if cut else 0,
+        "dropped_too_long": 0 if cut else too_long,
+        "dropped_empty": empty,
+    }
 
 
 def _widened(tokens: np.ndarray, width: int) -> np.ndarray:

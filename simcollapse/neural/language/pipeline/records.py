@@ -3,7 +3,8 @@
 answers/round-K-*.npz: the answers of a round and, as soon as a program gave them, their scores; answers/fit: its model,
 where a program judges that before the round is whole. decisions.jsonl: one line for each answer of every finished
 judgement, with `round`, `prompt`, `completion`, `score`, `correct` and `kept`, which `simcollapse audit` reads.
-metrics.jsonl: one line a round. samples.jsonl: answers to held-out prompts, for reading.
+metrics.jsonl: one line a round. samples.jsonl: answers to held-out prompts, for reading. texts.json: how many texts
+were given and used, cut and dropped.
 """
 
 import dataclasses
@@ -20,7 +21,7 @@ from simcollapse.neural import checkpoints
 from simcollapse.neural.language.task import TextTask
 
 Tree = Any
-DECISIONS, METRICS, SAMPLES = "decisions.jsonl", "metrics.jsonl", "samples.jsonl"
+DECISIONS, METRICS, SAMPLES, TEXTS = "decisions.jsonl", "metrics.jsonl", "samples.jsonl", "texts.json"
 
 
 @dataclasses.dataclass
@@ -118,13 +119,34 @@ class Once:
         return self.kept.get("scores", lambda: {"scores": self.verifier.score(key, rows, model)})["scores"]
 
 
+def note_texts(out: Path, counts: dict[str, Any]) -> None:
+    """Write how many texts of "real", "held_out" and "prompts" were given, used, cut and dropped."""
+    put(out / TEXTS, json.dumps(counts, indent=2, ensure_ascii=False) + "\n")
+
+
 def replace_round(path: Path, k: int, lines: Sequence[dict[str, Any]]) -> None:
     """Put these lines of round k into a file of JSON lines, which keeps rounds before k and loses later ones."""
-    before: list[str] = []
-    if path.is_file():
-        with path.open(encoding="utf-8", newline="\n") as file:  # texts may hold other ends of lines
-            before = [line.removesuffix("\n") for line in file if json.loads(line)["round"] < k]
+    before = [line for line in _lines(path) if json.loads(line)["round"] < k]
+    put(
+        path,
+        "".join(line + "\n" for line in [*before, *(json.dumps(one, ensure_ascii=False) for one in lines)]),
+    )
+
+
+def read_lines(path: Path) -> list[dict[str, Any]]:
+    """What a file of JSON lines holds; nothing if there is none."""
+    return [json.loads(line) for line in _lines(path)]
+
+
+def _lines(path: Path) -> list[str]:
+    if not path.is_file():
+        return []
+    with path.open(encoding="utf-8", newline="\n") as file:  # texts may hold other ends of lines
+        return [line.removesuffix("\n") for line in file]
+
+
+def put(path: Path, text: str) -> None:
+    """Write the file whole or not at all."""
     partial = path.with_name(path.name + ".partial")
-    text = "".join(line + "\n" for line in [*before, *(json.dumps(one, ensure_ascii=False) for one in lines)])
     partial.write_text(text, encoding="utf-8")
     os.replace(partial, path)

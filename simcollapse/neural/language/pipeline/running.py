@@ -18,6 +18,7 @@ from simcollapse.neural.language import names, task, truths, verifiers
 from simcollapse.neural.language.checkpoints import Checkpoint
 from simcollapse.neural.language.choosing import choosing
 from simcollapse.neural.language.pipeline import programs, records
+from simcollapse.neural.language.pipeline.judges import Judge
 from simcollapse.neural.language.pipeline.materials import Materials, materials
 from simcollapse.neural.language.pipeline.records import METRICS, SAMPLES, Kept, Noting, Once
 from simcollapse.neural.language.pipeline.settings import EMBEDDED, Correct, Settings, tuning_of
@@ -36,7 +37,7 @@ class Need(NamedTuple):
 
     parameters: int
     disk_bytes: int
-    memory_bytes: int  # parameters and optimizer, activations apart
+    memory_bytes: int  # parameters and optimizer, and a model that judges; activations apart
     fit_rows: int  # of the largest fit
     fit_tokens: int  # of one pass over them, at most
     answers: int  # generated in all rounds
@@ -89,6 +90,10 @@ def run(
         FloatingPointError: a fit's loss is not finite.
     """
     out = Path(out)
+    if settings.seeds:
+        raise ValueError(f"seeds must be left out, see `run_seeds`; got {settings.seeds}")
+    if any(out.glob(f"seed-*/{SETTINGS}")):
+        raise ValueError(f"{out} holds a run of several seeds: use another folder, or remove it")
     with neural_settings(), checkpoints.alone(out):
         try:
             return _run(settings, out, watch)
@@ -108,6 +113,7 @@ def _run(s: Settings, out: Path, watch: Callable[[str], None]) -> list[loop.Reco
     _check_same(out, identity)
     need = needs(s, made_of)
     check_room(out, need.disk_bytes)
+    records.note_texts(out, made_of.counts)
     mine = text_task(s, made_of)
     folder = out / "rounds"
     saved = checkpoints.latest(folder, identity)
@@ -125,7 +131,7 @@ def _run(s: Settings, out: Path, watch: Callable[[str], None]) -> list[loop.Reco
         loop.save_start(folder, state, record, identity)
         kept.done(0)
     told = [record] if saved is None else saved.records
-    judge = verifier(s, mine)
+    judge = verifier(s, mine, made_of.judge)
     arm = loop.Arm(
         noting, None if judge is None else Once(judge, kept), chosen(s), workflows.KNOWN[s.workflow]()
     )
@@ -209,20 +215,27 @@ def _level(correct: Correct, mine: task.TextTask, out: Path, model: Tree, first:
     return truths.Overlap(float(kept.get("level", measured)["least"]))
 
 
-def verifier(s: Settings, mine: task.TextTask) -> Any:
-    """Who judges; None: nobody."""
+def verifier(s: Settings, mine: task.TextTask, other: Judge | None = None) -> Any:
+    """Who judges, `other` with rule "weak"; None: nobody."""
     v = s.verifier
     made: dict[str, Callable[[], Any]] = {
         "none": lambda: None,
         "command": lambda: Program(mine, v.command, v.timeout_s),
         "oracle": lambda: verifiers.Oracle(mine),
         "self": lambda: verifiers.Perplexity(mine.fitter.config, batch=s.generate.batch),
+        "weak": lambda: _reread(s, mine, other),
         "random": verifiers.Random,
         "length": lambda: verifiers.length_rule(mine, v.least_words, v.most_words),
         "pattern": lambda: verifiers.pattern_rule(mine, v.pattern),
         "parser": lambda: verifiers.Parser(mine),
     }
     return made[v.rule]()
+
+
+def _reread(s, mine, other):
+    return verifiers.Reread(
+        mine, other.config, other.params, other.tokens, other.start, batch=s.generate.batch
+    )
 
 
 def chosen(s: Settings) -> Any:
@@ -247,7 +260,8 @@ def needs(s: Settings, made_of: Materials) -> Need:
     return Need(
         size,
         int(copies * (size * FLOAT + pool)),
-        COPIES * size * FLOAT,
+        COPIES * size * FLOAT
+        + (0 if made_of.judge is None else names.parameters(made_of.judge.config) * FLOAT),
         math.ceil(most),
         math.ceil(most * width),
         s.n_per_round * s.rounds,
@@ -260,9 +274,13 @@ def _identity(s: Settings, made_of: Materials) -> str:
     Files may have been changed under their names.
     """
     plain = dataclasses.asdict(s)
-    del plain["rounds"], plain["save_model"]
+    del plain["rounds"], plain["save_model"], plain["seeds"]
     for part in ("verifier", "correct"):
         plain[part] = {k: v for k, v in plain[part].items() if k not in ("command", "timeout_s")}
+    if made_of.judge is None:
+        del plain["verifier"]["model"]
+    else:
+        plain["verifier.model: its parameters"] = digest(made_of.judge.params)
     texts = list(zip(made_of.prompts, made_of.references, strict=True))
     plain["data, prompts: what they hold"] = digest(
         (made_of.rows, made_of.held_out, np.frombuffer(json.dumps(texts).encode(), np.uint8))

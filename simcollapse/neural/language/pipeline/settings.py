@@ -30,7 +30,7 @@ from simcollapse.neural.language.tuning import Tuning, tuning
 
 EMBEDDED = "embedded"
 WORKFLOWS = ("replace", "accumulate", "accumulate_subsample")
-RULES = ("command", "none", "oracle", "self", "random", "length", "pattern", "parser")
+RULES = ("command", "none", "oracle", "self", "weak", "random", "length", "pattern", "parser")
 TRUTHS = ("rouge1", "command", "parser")
 
 
@@ -50,7 +50,10 @@ class Verifier:
     """Who judges, a program or a rule, and how much is kept: a share, or scores of at least a threshold."""
 
     command: tuple[str, ...] = ()
-    rule: str = ""  # one of RULES; without it "command" if there is one, else "none"
+    rule: str = (
+        ""  # one of RULES; without it "command" or "weak" if there is a command or a model, else "none"
+    )
+    model: str = ""  # of rule "weak": another checkpoint, whose perplexity of the answers judges
     timeout_s: float = 600.0
     share: float | None = None
     threshold: float | None = None
@@ -98,6 +101,7 @@ class Settings:
     precision: str = "float32"
     save_model: bool = True  # write the last model as a checkpoint
     seed: int = 0
+    seeds: tuple[int, ...] = ()  # instead: of several runs; asked for as a list, or as a number N: 0 to N - 1
     generate: Generate = Generate()
     verifier: Verifier = Verifier()
     correct: Correct = Correct()
@@ -114,11 +118,14 @@ def read(path: str | Path) -> Settings:
     """
     path = Path(path)
     made = from_table(strict.read_toml(path))
-    near = {
+    near: dict[str, Any] = {
         name: str(path.parent / value)
         for name in ("data", "prompts", "model")
         if (value := getattr(made, name)) and (path.parent / value).exists()
     }
+    judge = made.verifier
+    if judge.model and (path.parent / judge.model).exists():
+        near["verifier"] = dataclasses.replace(judge, model=str(path.parent / judge.model))
     return dataclasses.replace(made, **near)
 
 
@@ -132,6 +139,12 @@ def from_table(table: Mapping[str, Any]) -> Settings:
     for name, cls in (("generate", Generate), ("verifier", Verifier), ("correct", Correct)):
         if name in given:
             given[name] = _made(cls, given[name], name)
+    if "seeds" in given:
+        if "seed" in given:
+            raise ValueError(
+                f"seed and seeds must not both be given, got {given['seed']!r} and {given['seeds']!r}"
+            )
+        given["seeds"] = _seeds(given["seeds"])
     made = _made(Settings, given, "config")
     if not isinstance(made.fit, Mapping):
         raise TypeError(f"fit must be a table, got {made.fit!r}")
@@ -144,6 +157,15 @@ def _made(cls: Any, given: Any, place: str) -> Any:
     if "command" in given:
         given["command"] = _command(given["command"], f"{place}.command")
     return cls(**given)
+
+
+def _seeds(given: Any) -> tuple[int, ...]:
+    if not isinstance(given, (list, tuple)):
+        return tuple(range(check_whole("seeds", given, 1)))
+    seeds = tuple(check_whole("seeds", one, 0) for one in given)
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise ValueError(f"seeds must be a number >= 1, or a list of different seeds, got {given!r}")
+    return seeds
 
 
 def _command(given: Any, place: str) -> tuple[str, ...]:
@@ -178,7 +200,9 @@ def _checked(s: Settings) -> Settings:
     if s.model == EMBEDDED and s.prompts:
         raise ValueError(f"prompts must not be given with model = {EMBEDDED!r}, got {s.prompts!r}")
     v, c = s.verifier, s.correct
-    rule = v.rule or ("command" if v.command else "none")
+    if not isinstance(v.model, str):
+        raise TypeError(f"verifier.model must be text, got {v.model!r}")
+    rule = v.rule or ("command" if v.command else "weak" if v.model else "none")
     by = c.by or ("command" if c.command else "parser" if s.model == EMBEDDED else "rouge1")
     check_choice("verifier.rule", rule, RULES)
     check_choice("correct.by", by, TRUTHS)
@@ -189,6 +213,11 @@ def _checked(s: Settings) -> Settings:
                 if command
                 else f"{name} {mine!r} needs a command"
             )
+    if (rule == "weak") != bool(v.model):
+        raise ValueError(
+            f"verifier.model must be a checkpoint with rule 'weak', and left out with any other, got {v.model!r} and "
+            f"rule {rule!r}"
+        )
     if "parser" in (rule, by) and s.model != EMBEDDED:
         raise ValueError(f"the parser is of the made language, which model = {EMBEDDED!r} reads")
     if rule != "none" and (v.share is None) == (v.threshold is None):
