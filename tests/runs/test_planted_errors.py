@@ -83,7 +83,7 @@ def test_a_right_run_passes_and_a_wrong_closed_form_fails_it(config, tmp_path, c
         pytest.param(
             "law",
             "simcollapse.laws.linear_regression_unverified:fit_alone",
-            "lambda key, task, model, count: right(key, task, model, count - count // 8)",
+            "lambda key, task, model, count, present: right(key, task, model, count - count // 8, present)",
             id="too few rows in a fit",
         ),
         pytest.param(

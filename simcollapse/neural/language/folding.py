@@ -15,6 +15,7 @@ from flax import nnx
 from simcollapse.neural.language import lora, sharding
 from simcollapse.neural.language.config import Config
 from simcollapse.neural.language.models import Decoder, Layer
+from simcollapse.neural.transformer.attention import KEPT
 from simcollapse.neural.transformer.rotary import turn_to
 
 Tree = Any
@@ -111,7 +112,9 @@ class Folded:
                 x = nnx.merge(graph, stacked[kind])(x, None, 0, seen, turn)[0]
             return x, None
 
-        body = jax.checkpoint(of_layers) if self._remat else of_layers
+        # A scan copies all that a layer keeps for gradients, which takes longer than to compute half of it again.
+        policy = None if self._remat else jax.checkpoint_policies.save_only_these_names(KEPT)
+        body = jax.checkpoint(of_layers, policy=policy, prevent_cse=False)
         shell = self.shell(folded)
         x, _ = jax.lax.scan(body, shell.embed(tokens), folded["layers"])
         return sharding.keep_rows(self._mesh, shell.norm(x))

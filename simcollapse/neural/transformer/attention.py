@@ -7,9 +7,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax.ad_checkpoint import checkpoint_name
 
 from simcollapse.neural.transformer.products import dot_general
 from simcollapse.neural.transformer.rotary import Turn, rotate
+
+KEPT = "kept"  # a name for `jax.checkpoint_policies.save_only_these_names`
 
 
 class Cache(NamedTuple):
@@ -67,6 +70,7 @@ def _attend(query, key, value, mask, scale, cap):
 
 
 def _attend_forward(query, key, value, mask, scale, cap):
+    query, key, value = kept(query), kept(key), kept(value)
     scores = _product(query, key, 3, 3).astype(jnp.float32)
     scores = capped = soft_cap(scores * scale, cap)
     if mask is not None:
@@ -74,13 +78,13 @@ def _attend_forward(query, key, value, mask, scale, cap):
         scores = jnp.where(mask[:, None, None], by_query, jnp.finfo(jnp.float32).min).reshape(scores.shape)
     weight = jnp.exp(scores - jnp.max(scores, axis=-1, keepdims=True))
     total = jnp.sum(weight, axis=-1, keepdims=True)
-    weight = weight.astype(query.dtype)
-    out = (_product(weight, value, 3, 2) / total).astype(query.dtype)
+    weight, total = kept(weight.astype(query.dtype)), kept(total)
+    out = kept((_product(weight, value, 3, 2) / total).astype(query.dtype))
     return out, (query, key, value, mask, weight, total, out, None if cap is None else capped)
 
 
-def _attend_backward(scale, cap, kept, slope):
-    query, key, value, mask, weight, total, out, capped = kept
+def _attend_backward(scale, cap, known, slope):
+    query, key, value, mask, weight, total, out, capped = known
     slope = slope / total
     both = jnp.sum(slope * out, axis=-1, keepdims=True)
     slope = slope.astype(query.dtype)
@@ -111,6 +115,11 @@ def _over_queries(first, second):
 
 
 _attend.defvjp(_attend_forward, _attend_backward)
+
+
+def kept(x: jax.Array) -> jax.Array:
+    """x, which is worth keeping for gradients: what lies between two of these is soon computed again; see `KEPT`."""
+    return checkpoint_name(x, KEPT)
 
 
 def soft_cap(x: jax.Array, cap: float | None) -> jax.Array:
@@ -165,7 +174,7 @@ class Attention(nnx.Module):
         if turn is not None:
             query = rotate(query, turn)
         seen = attend(query, memory, mask, scale=self.scale, cap=self.cap)
-        return self.out(seen.reshape(*x.shape[:-1], -1))
+        return kept(self.out(seen.reshape(*x.shape[:-1], -1)))
 
 
 class Mlp(nnx.Module):
@@ -190,8 +199,8 @@ class Mlp(nnx.Module):
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """(B, T, width)."""
-        between = self.activation(self.inside(x))
-        return self.outside(between if self.factor is None else between * self.factor(x))
+        between = self.activation(kept(self.inside(x)))
+        return self.outside(between if self.factor is None else between * kept(self.factor(x)))
 
 
 class RmsNorm(nnx.Module):

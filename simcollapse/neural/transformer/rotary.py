@@ -87,7 +87,8 @@ class Turn(NamedTuple):
 def turn_to(places: jax.Array, frequencies: np.ndarray, magnitude: float = 1.0) -> Turn:
     """The turn of tokens at `places`, (B, T)."""
     angles = places[..., None, None] * jnp.asarray(frequencies, jnp.float32)
-    return Turn(magnitude * jnp.cos(angles), magnitude * jnp.sin(angles))
+    # Behind the barrier XLA does not compute them again in every layer.
+    return jax.lax.optimization_barrier(Turn(magnitude * jnp.cos(angles), magnitude * jnp.sin(angles)))
 
 
 def rotate(x: jax.Array, turn: Turn) -> jax.Array:
