@@ -90,7 +90,7 @@ def pack(info: Info) -> Packed:
 
 def unpack(packed: Packed, like: Info) -> Info:
     """What was packed, with leading axes; `like` has the types, and the shapes with rounds as leading axis."""
-    here = dict.fromkeys(("floats", "whole", "others"), 0)
+    here: dict[str, int] = {"floats": 0, "whole": 0, "others": 0}
 
     def take(leaf):
         kind = _kind(jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype))
@@ -257,7 +257,9 @@ def _starts_like_a_round(loop: Loop) -> bool:
         return getattr(loop.law, "REAL_IS_A_ROUND_OF_TRUTH", False)
     # a fit that draws rows of a pool must have all of the real ones in its reach
     reached = not loop.workflow.needs_rows or (
-        getattr(loop.workflow, "size", 0) is None and loop.workflow.alike and loop.most_real <= loop.limit
+        getattr(loop.workflow, "size", 0) is None
+        and loop.workflow.alike
+        and (loop.most_real or 0) <= loop.limit
     )
     return reached and getattr(loop.task, "real_is_generated", False)
 

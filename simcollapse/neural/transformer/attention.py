@@ -54,7 +54,7 @@ def attend(
     query = query.reshape(batch, shared, group * length, width)
     if mask is not None:
         mask = jnp.broadcast_to(mask, (batch, *mask.shape[-2:]))
-    out = _attend(query, *memory, mask, width**-0.5 if scale is None else scale, cap)
+    out: jax.Array = _attend(query, *memory, mask, width**-0.5 if scale is None else scale, cap)
     out = out.reshape(batch, shared, group, length, width)
     return jnp.transpose(out, (0, 3, 1, 2, 4)).reshape(batch, length, heads, width)
 
