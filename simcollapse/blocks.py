@@ -163,7 +163,7 @@ def compiled_block(static: Static):
 
     def one(batched_leaves, shared_leaves, root, cell, chain_number, schedule):
         loop = _loop(static, batched_leaves, shared_leaves)
-        return chain.run_chain(keys.chain_key(root, cell, chain_number), loop, schedule, static.rounds)[1]
+        return chain.run_chain(keys.chain_key(root, cell, chain_number), loop, schedule)[1]
 
     return jax.jit(jax.vmap(one, in_axes=(0, None, None, 0, 0, None)))
 

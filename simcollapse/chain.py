@@ -225,27 +225,26 @@ class Loop(NamedTuple):
     )
 
 
-def run_chain(key: jax.Array, loop: Loop, schedule: jax.Array, num_rounds: int) -> tuple[State, Packed]:
+def run_chain(key: jax.Array, loop: Loop, schedule: jax.Array) -> tuple[State, Packed]:
     """Last state of one chain, and the packed Info of rounds 0..K with the round as leading axis.
 
     Args:
         key: the chain's key.
         loop: the choices.
         schedule: rows of rounds 0..K, shape (K + 1,), int32; entry 0 counts real rows.
-        num_rounds: K.
     """
     if _starts_like_a_round(loop):
-        return _run_alike(key, loop, schedule, num_rounds)
+        return _run_alike(key, loop, schedule)
     state, info = start(keys_of_round(key, 0), loop, schedule[0])
     first = jax.tree.map(lambda x: x[None], pack(info))
-    if num_rounds == 0:  # nothing to trace and to compile
+    if loop.rounds == 0:  # nothing to trace and to compile
         return state, first
 
     def body(state, k):
         state, info = step(keys_of_round(key, k), loop, state, _count_of_round(schedule, k), k)
         return state, pack(info)
 
-    state, later = jax.lax.scan(body, state, jnp.arange(1, num_rounds + 1, dtype=jnp.int32))
+    state, later = jax.lax.scan(body, state, jnp.arange(1, loop.rounds + 1, dtype=jnp.int32))
     return state, jax.tree.map(lambda x0, x: jnp.concatenate([x0, x]), first, later)
 
 
@@ -264,7 +263,7 @@ def _starts_like_a_round(loop: Loop) -> bool:
     return reached and getattr(loop.task, "real_is_generated", False)
 
 
-def _run_alike(key, loop, schedule, num_rounds):
+def _run_alike(key, loop, schedule):
     """As `run_chain`, with round 0 among the others; its rows count as used, and nothing judges them."""
     truth = loop.task.truth_model()
     judge = loop.verifier.init(keys.for_purpose(key, keys.JUDGE), loop.task)
@@ -276,7 +275,7 @@ def _run_alike(key, loop, schedule, num_rounds):
         judged = jax.tree.map(lambda count: jnp.where(k == 0, 0, count), info.counts)
         return state, pack(info._replace(counts=judged._replace(used=info.counts.used)))
 
-    return jax.lax.scan(body, begin, jnp.arange(num_rounds + 1, dtype=jnp.int32))
+    return jax.lax.scan(body, begin, jnp.arange(loop.rounds + 1, dtype=jnp.int32))
 
 
 def keys_of_round(key: jax.Array, k) -> jax.Array:
@@ -502,9 +501,8 @@ def _collect(key, loop, state, pool, count, most, k, worth):
     `most` as in `add_real`.
     """
     sampling = loop.sampling
-    alike = _starts_like_a_round(loop)
+    purpose = jnp.where(k == 0, keys.REAL, keys.GENERATE) if _starts_like_a_round(loop) else keys.GENERATE
     if getattr(loop.verifier, "keeps_every_row", False) and _only_sums_count(loop.task, pool, worth):
-        purpose = jnp.where(k == 0, keys.REAL, keys.GENERATE) if alike else keys.GENERATE
         pool, correct = loop.task.add_drawn(pool, key, purpose, state.model, count)
         return pool, Counts(count, correct, count, correct, count)
     if sampling.fixed == "kept" and not loop.task.prescribed and sampling.rejected == "drop":
@@ -516,8 +514,7 @@ def _collect(key, loop, state, pool, count, most, k, worth):
     def add(chunk, carry):
         pool, counts = carry
         present = chunk * task.chunk_rows < most
-        place = keys.for_round(chunk, k) if alike else chunk
-        data = task.generate(key, state.model, place, present)
+        data = task.generate(key, state.model, keys.as_generated(purpose, chunk), present)
         wanted = task.number(chunk) < count
         correct = _correct(loop, state, data)
         kept = _accept(key, loop, state, data, correct, chunk, present, cutoff) & wanted

@@ -49,9 +49,9 @@ def for_purpose(
     return fold_in(key, purpose * CHUNKS + chunk, present)
 
 
-def for_round(chunk: jax.Array, k: jax.Array) -> jax.Array:
-    """The chunk whose key for generating is, in round 0, that of chunk `chunk` of the real rows; else `chunk`."""
-    return jnp.where(k == 0, chunk + (REAL - GENERATE) * CHUNKS, chunk)
+def as_generated(purpose: jax.Array | int, chunk: jax.Array) -> jax.Array:
+    """The chunk whose key for generating is that of chunk `chunk` of this purpose."""
+    return chunk + (purpose - GENERATE) * CHUNKS
 
 
 def fold_in(key: jax.Array, number: jax.Array | int, present: jax.Array | None) -> jax.Array:
@@ -66,6 +66,7 @@ def fold_in(key: jax.Array, number: jax.Array | int, present: jax.Array | None) 
 
 
 def _folded(key, number):
+    """The two words of `key` folded with each number, (2, …)."""
     data = jax.random.key_data(key)
     return jnp.stack(threefry(data[0], data[1], jnp.uint32(0), jnp.asarray(number).astype(jnp.uint32)))
 
@@ -74,12 +75,8 @@ def split(key: jax.Array, number: int, present: jax.Array | None) -> list[jax.Ar
     """As `jax.random.split`, with the same keys; `present` as in `fold_in`."""
     if present is None:
         return list(jax.random.split(key, number))
-    data = jax.random.key_data(key)
-    counter = jnp.arange(number, dtype=jnp.uint32)
-    parts = stored(
-        lambda: jnp.stack(threefry(data[0], data[1], jnp.zeros_like(counter), counter), axis=1), present
-    )
-    return [jax.random.wrap_key_data(parts[i], impl=IMPLEMENTATION) for i in range(number)]
+    parts = stored(lambda: _folded(key, jnp.arange(number, dtype=jnp.uint32)), present)
+    return [jax.random.wrap_key_data(parts[:, i], impl=IMPLEMENTATION) for i in range(number)]
 
 
 def words(key: jax.Array, present: jax.Array | None = None) -> jax.Array:

@@ -123,41 +123,50 @@ def inverse_lower(lower: jax.Array) -> jax.Array:
 def _factored(matrix, floor):
     """L and its inverse of a small matrix, by elimination of [matrix | I] to [L' | inverse of L]."""
     size = matrix.shape[0]
-    one = jnp.eye(size, dtype=matrix.dtype).reshape(size, size, *[1] * (matrix.ndim - 2))
-    place = jnp.arange(size, dtype=jnp.int32).reshape(size, *[1] * (matrix.ndim - 1))
 
-    def eliminate(i, table):
-        row = stored(lambda: _scaled_row(table[i], i, floor[i]), i >= 0)
-        changed = table - jnp.where(place > i, row[:size][:, None] * row[None], 0.0)
-        return jnp.where(place == i, row[None], changed)
+    def scaled(table, i):
+        row = table[i]
+        good = row[i] > floor[i]  # false for NaN
+        return row * jnp.where(good, jax.lax.rsqrt(jnp.where(good, row[i], 1.0)), 0.0)[None]
 
-    start = jnp.concatenate([matrix, jnp.broadcast_to(one, matrix.shape)], axis=1)
-    table = jax.lax.fori_loop(0, size, eliminate, start)
+    start = jnp.concatenate([matrix, _identity(matrix)], axis=1)
+    table = _eliminated(start, scaled, lambda row, i: row[:size])
+    place = _places(matrix)
     upper = jnp.where(place <= jnp.moveaxis(place, 0, 1), table[:, :size], 0.0)
     return jnp.swapaxes(upper, 0, 1), table[:, size:]
-
-
-def _scaled_row(row, i, floor):
-    good = row[i] > floor  # false for NaN
-    return row * jnp.where(good, jax.lax.rsqrt(jnp.where(good, row[i], 1.0)), 0.0)[None]
 
 
 @chains_last
 def _inverted(lower):
     """The inverse of a small lower triangular matrix, by elimination."""
-    size = lower.shape[0]
-    place = jnp.arange(size, dtype=jnp.int32).reshape(size, *[1] * (lower.ndim - 1))
-    one = jnp.eye(size, dtype=lower.dtype).reshape(size, size, *[1] * (lower.ndim - 2))
+
+    def scaled(table, i):
+        good = lower[i, i] > 0
+        return table[i] * jnp.where(good, 1 / jnp.where(good, lower[i, i], 1.0), 0.0)[None]
+
+    return _eliminated(_identity(lower), scaled, lambda row, i: lower[:, i])
+
+
+def _eliminated(table, scaled, factors):
+    """Row i becomes `scaled(table, i)`; of it, times `factors(row, i)` (S,), is taken from the rows below; in turn."""
+    place = _places(table)
 
     def eliminate(i, table):
-        good = lower[i, i] > 0
-        row = stored(
-            lambda: table[i] * jnp.where(good, 1 / jnp.where(good, lower[i, i], 1.0), 0.0)[None], i >= 0
-        )
-        changed = table - jnp.where(place > i, lower[:, i][:, None] * row[None], 0.0)
+        row = stored(lambda: scaled(table, i), i >= 0)  # or XLA for CPU scales it anew for every entry below
+        changed = table - jnp.where(place > i, factors(row, i)[:, None] * row[None], 0.0)
         return jnp.where(place == i, row[None], changed)
 
-    return jax.lax.fori_loop(0, size, eliminate, jnp.broadcast_to(one, lower.shape))
+    return jax.lax.fori_loop(0, table.shape[0], eliminate, table)
+
+
+def _places(table):
+    """Numbers of the rows, (S, 1, …)."""
+    return jnp.arange(table.shape[0], dtype=jnp.int32).reshape(-1, *[1] * (table.ndim - 1))
+
+
+def _identity(matrix):
+    one = jnp.eye(matrix.shape[0], dtype=matrix.dtype)
+    return jnp.broadcast_to(one.reshape(*one.shape, *[1] * (matrix.ndim - 2)), matrix.shape)
 
 
 def _joined(lower, inverses):

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import simcollapse as sc
-from simcollapse import counting, keys
+from simcollapse import keys
+from simcollapse.tasks import counting
 from simcollapse.tasks.discrete import Model
 
 LENGTHS = [0, 1, 10, 49, 50, 51, 99, 100, 101, 160, 230, 400]

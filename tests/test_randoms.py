@@ -50,6 +50,15 @@ def test_straight_code_gives_the_keys_and_words_of_jax(number):
         np.testing.assert_array_equal(np.asarray(mine), np.asarray(jaxs))
 
 
+@pytest.mark.parametrize("number", [1, 3])
+def test_keys_are_split_as_jax_splits_them(number):
+    split = jax.jit(lambda key, present: keys.split(key, number, present))
+    for mine, jaxs in zip(
+        split(keys.root(5), jnp.asarray(True)), jax.random.split(keys.root(5), number), strict=True
+    ):
+        np.testing.assert_array_equal(jax.random.key_data(mine), jax.random.key_data(jaxs))
+
+
 def _words(count=200_000):
     """Pairs of words: all pairs of edges, and random ones."""
     first, second = np.meshgrid(EDGES, EDGES)

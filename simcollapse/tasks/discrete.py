@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from simcollapse import chain, counting, keys, ordering, randoms
+from simcollapse import chain, keys, ordering, randoms
 from simcollapse.checks import (
     as_float,
     check_fields,
@@ -22,8 +22,8 @@ from simcollapse.checks import (
     numbers,
     parameter,
 )
-from simcollapse.counting import CHUNK
-from simcollapse.tasks.designs import MOST_SAMPLES
+from simcollapse.tasks import counting
+from simcollapse.tasks.designs import CHUNK, MOST_SAMPLES
 from simcollapse.tasks.generators import check_one_of
 
 TYPICAL = 0.95  # probability of the outcomes that count as correct: the most probable ones

@@ -63,7 +63,6 @@ class Sums(NamedTuple):
     base: "Moments"  # of a closed pool, all rows
     latest: "Moments"  # in coordinates where `reference` is N(0, I)
     reference: Model
-    alone: jax.Array  # (), bool, of a closed pool: there are no rows of earlier rounds
 
 
 class Moments(NamedTuple):
@@ -177,7 +176,7 @@ class Gaussian:
 
     def empty(self, model: Model) -> Sums:
         nothing = Moments(jnp.zeros((self.dim, self.dim)), jnp.zeros(self.dim), jnp.zeros(()))
-        return Sums(nothing, nothing, model, jnp.asarray(True))
+        return Sums(nothing, nothing, model)
 
     def open(self, pool: Sums, model: Model) -> Sums:
         """The sums of a closed or empty pool, ready for rows of `model`: its own become rows of earlier rounds."""
@@ -185,7 +184,7 @@ class Gaussian:
 
     def close(self, pool: Sums) -> Sums:
         """The sums with all rows together, for a fit or for rows of another model: four products of matrices, once."""
-        return pool._replace(base=_together(pool), alone=pool.base.count == 0)
+        return pool._replace(base=_together(pool))
 
     def add(self, pool: Sums, batch: chain.Batch) -> Sums:
         """`pool` with the batch's rows, which must be of the model that it is ready for."""
@@ -203,13 +202,15 @@ class Gaussian:
         """Sums of rows out of a buffer."""
         weighted = rows * weight[:, None]
         sums = Moments(weighted.T @ rows, weighted.sum(axis=0), weight.sum())
-        return self.empty(self.truth_model())._replace(base=sums, alone=jnp.asarray(False))
+        return self.empty(self.truth_model())._replace(base=sums)
 
     def fit(self, key, pool: Sums, previous: Model) -> tuple[Model, jax.Array]:
         """Mean and covariance of a closed pool, and why the fit failed (0: it did not); then `previous` is returned."""
-        # rows of one model alone are fitted about it, whatever its scale
+        alone = (
+            pool.base.count == pool.latest.count
+        )  # then the fit is made about the round's own model, whatever its scale
         sums, reference = jax.tree.map(
-            lambda one, all: jnp.where(pool.alone, one, all),
+            lambda one, all: jnp.where(alone, one, all),
             (pool.latest, pool.reference),
             (pool.base, self.truth_model()),
         )
@@ -328,7 +329,7 @@ def gaussian(
 
 def _together(pool: Sums) -> Moments:
     """The sums of all rows in coordinates where the real data are N(0, I)."""
-    base, latest, model, _ = pool
+    base, latest, model = pool
     root = jnp.exp(model.log_scale) * model.factor
     moved = root @ latest.total
     outer = moved[:, None] * model.mean[None]

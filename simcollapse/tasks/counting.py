@@ -11,8 +11,8 @@ from jax import lax
 
 from simcollapse import keys, randoms
 from simcollapse.batching import chains_last
+from simcollapse.tasks.designs import CHUNK
 
-CHUNK = 100  # draws with one key, a constant so that a chain's numbers depend on no other size
 STEP = 10  # draws that are counted at a time; half of a chunk is a multiple of it
 
 
