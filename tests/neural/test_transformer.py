@@ -245,7 +245,7 @@ def test_bad_sizes():
         task.optimizer(1e-3, steps=10, warmup=10)
 
 
-@pytest.mark.parametrize("lead", [(), (3,), (2, 3)])
+@pytest.mark.parametrize("lead", [(), (3,), (2, 3), (products.FEW, 2)])
 def test_products_have_the_gradients_of_the_plain_one(lead):
     random = np.random.default_rng(7)
     x, kernel, weight = (

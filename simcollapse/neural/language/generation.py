@@ -16,6 +16,7 @@ from simcollapse.checks import check_whole
 from simcollapse.neural.language import choosing, models, padding
 from simcollapse.neural.language.choosing import Choosing
 from simcollapse.neural.language.config import Config
+from simcollapse.neural.transformer.products import for_few_rows
 
 Tree = Any
 
@@ -104,9 +105,9 @@ class _Now(NamedTuple):
 def _generate(
     params, keys, prompts, begin, absent, most, stops, temperature, top_p, *, config, room, kind, top_k
 ):
-    model = models.module(config, params)
+    reader, writer = models.module(config, params), for_few_rows(models.module(config, params))
     batch, length = prompts.shape
-    states, caches = model.states(prompts, begin, model.empty(batch, length + room))
+    states, caches = reader.states(prompts, begin, reader.empty(batch, length + room))
 
     def go_on(now: _Now):
         return (now.at < most) & ~jnp.all(now.done)
@@ -116,10 +117,10 @@ def _generate(
         token = choosing.choose(mine, now.logits, temperature, top_p, kind, top_k)
         token = jnp.where(now.done, 0, token)
         told = jnp.take_along_axis(jax.nn.log_softmax(now.logits), token[:, None], axis=-1)[:, 0]
-        state, caches = model.states(token[:, None], begin, now.caches, length + now.at)
+        state, caches = writer.states(token[:, None], begin, now.caches, length + now.at)
         return _Now(
             caches=caches,
-            logits=model.logits(state[:, 0]),
+            logits=writer.logits(state[:, 0]),
             written=jax.lax.dynamic_update_slice_in_dim(now.written, token[:, None], now.at, axis=1),
             count=now.count + ~now.done,
             told=now.told + jnp.where(now.done, 0.0, told),
@@ -129,7 +130,7 @@ def _generate(
 
     first = _Now(
         caches=caches,
-        logits=model.logits(states[:, -1]),
+        logits=reader.logits(states[:, -1]),
         written=jnp.zeros((batch, room), jnp.int32),
         count=jnp.zeros(batch, jnp.int32),
         told=jnp.zeros(batch),
