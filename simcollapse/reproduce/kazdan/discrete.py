@@ -110,7 +110,7 @@ def _cell(config: Config, i: int, j: int, k: int) -> Cell:
             "entropy": found["entropy"] / -np.sum(truth * np.log(truth)),
         }
 
-    return Cell((i, j, k), values)
+    return Cell((i, j, k), values, double=False)
 
 
 def _predicted(config: Config, i: int, j: int, k: int) -> tuple[np.ndarray, np.ndarray]:

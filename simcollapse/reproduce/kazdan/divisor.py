@@ -48,7 +48,7 @@ class Config:
 SCALES = {
     "quick": Config(chains=4_000, rounds=30),
     "small": Config(chains=4_000),
-    "paper": Config(chains=4_000, distance_chains=10_000),
+    "paper": Config(chains=16_000, distance_chains=10_000),
 }
 
 
@@ -98,13 +98,14 @@ def _trace(config: Config, i: int) -> Cell:
             rounds=config.rounds,
             chains=config.chains,
             seed=(config.seed, 8, i),
+            alone=True,
         )
         trace = found["trace"].to_numpy().astype(float)
         share = trace / trace.mean(axis=0)
         # of mean 0: its standard error is that of the log of the growth since that round, chain by chain
         return {"trace": trace, "since": share - share[:, [_start(config.rounds)]]}
 
-    return Cell((i,), values)
+    return Cell((i,), values, double=False)
 
 
 def _distance(config: Config, i: int) -> Cell:
@@ -117,9 +118,10 @@ def _distance(config: Config, i: int) -> Cell:
             chains=config.distance_chains,
             seed=(config.seed, 9, i),
         )
-        return {"distance": found["squared_error"] + (np.exp(found["log_trace"] / 2) - 1) ** 2}
+        log_trace = found["log_trace"].astype(float)
+        return {"distance": found["squared_error"] + (np.exp(log_trace / 2) - 1) ** 2}
 
-    return Cell((i,), values)
+    return Cell((i,), values, double=False)
 
 
 def _start(rounds: int) -> int:

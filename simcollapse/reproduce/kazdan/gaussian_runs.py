@@ -85,7 +85,7 @@ def _cell(config: Config, i: int, j: int, k: int) -> Cell:
                 "log_nll": log_nll,
             }
 
-    return Cell((i, j, k), values)
+    return Cell((i, j, k), values, cells.needs_double(config.dims[j], config.sizes[k]))
 
 
 def excess(log_mahalanobis: np.ndarray, log_det: np.ndarray, dim: int) -> np.ndarray:

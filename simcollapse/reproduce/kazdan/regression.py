@@ -5,11 +5,9 @@ where rows may not span every direction: with n <= d, and in subsamples that hol
 Those cells are computed in double precision, since a square design is all but singular.
 """
 
-import contextlib
 import dataclasses
 import json
 
-import jax
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
@@ -104,21 +102,22 @@ def fitted(workflow: str, dim: int, n: int) -> bool:
 
 
 def _cell(config: Config, i: int, j: int, k: int) -> Cell:
+    dim, n = config.dims[j], config.sizes[k]
+    short = not fitted(WORKFLOWS[i], dim, n)
+
     def values():
-        short = not fitted(WORKFLOWS[i], config.dims[j], config.sizes[k])
-        with jax.enable_x64(True) if short else contextlib.nullcontext():
-            rows, truth = design(config, j, k), np.ones(config.dims[j])
-            found = cells.simulate(
-                sc.linear_regression(truth, design="fixed", rows=rows, least_norm=short),
-                WORKFLOWS[i],
-                config.sizes[k],
-                rounds=config.rounds,
-                chains=config.chains,
-                seed=(config.seed, 5, i, j, k),
-            )
+        rows, truth = design(config, j, k), np.ones(dim)
+        found = cells.simulate(
+            sc.linear_regression(truth, design="fixed", rows=rows, least_norm=short),
+            WORKFLOWS[i],
+            n,
+            rounds=config.rounds,
+            chains=config.chains,
+            seed=(config.seed, 5, i, j, k),
+        )
         return {"error": found["squared_error"]}
 
-    return Cell((i, j, k), values)
+    return Cell((i, j, k), values, short or cells.needs_double(dim, n))
 
 
 def _predicted(config: Config, i: int, j: int, k: int) -> tuple[np.ndarray, np.ndarray]:
