@@ -29,25 +29,35 @@ def beam_search(step: Step, state: Tree, batch: int, length: int, width: int, st
     ones. Where there are fewer than `width` continuations the rest has log-probability -inf.
     """
 
-    def body(carry, at):
-        state, tokens, score, last = carry
+    def go_on(state, last, score, at):
         logits, state = step(state, last, at)
         total = score[..., None] + jax.nn.log_softmax(logits.astype(jnp.float32))
         score, parent, last = _best(total, width)
         if width > 1:
-            source = (parent + width * jnp.arange(batch)[:, None]).reshape(-1)
+            source = (parent + total.shape[1] * jnp.arange(batch)[:, None]).reshape(-1)
             state = jax.tree.map(lambda x: x[source], state)
+        return state, last, score, parent
+
+    def body(carry, at):
+        state, last, score, tokens = carry
+        state, last, score, parent = go_on(state, last, score, at)
+        if width > 1:
             tokens = jnp.take_along_axis(tokens, parent[..., None], axis=1)
         tokens = jax.lax.dynamic_update_index_in_dim(tokens, last, at, axis=2)
-        return (state, tokens, score, last), None
+        return (state, last, score, tokens), None
 
     tokens = jnp.zeros((batch, width, length), jnp.int32)
-    score = jnp.where(jnp.arange(width) == 0, 0.0, -jnp.inf) * jnp.ones(
-        (batch, 1)
-    )  # one sequence to begin with
-    first = jnp.full((batch, width), start, jnp.int32)
-    carry = jax.lax.scan(body, (state, tokens, score, first), jnp.arange(length))[0]
-    return Found(carry[1], carry[2])
+    one = (jax.tree.map(lambda x: x[::width], state), jnp.full((batch, 1), start, jnp.int32))
+    if jax.eval_shape(step, *one, 0)[0].shape[-1] >= width:  # the first place of all sequences is one
+        state, last, score, _ = go_on(*one, jnp.zeros((batch, 1)), jnp.int32(0))
+        carry = state, last, score, tokens.at[..., 0].set(last)
+        places = jnp.arange(1, length)
+    else:
+        impossible = jnp.where(jnp.arange(width) == 0, 0.0, -jnp.inf) * jnp.ones((batch, 1))
+        carry = state, jnp.full((batch, width), start, jnp.int32), impossible, tokens
+        places = jnp.arange(length)
+    _, _, score, tokens = jax.lax.scan(body, carry, places)[0]
+    return Found(tokens, score)
 
 
 def _best(total: jax.Array, count: int) -> tuple[jax.Array, jax.Array, jax.Array]:
@@ -62,6 +72,7 @@ def _best(total: jax.Array, count: int) -> tuple[jax.Array, jax.Array, jax.Array
         score, place = jax.lax.top_k(total.reshape(batch, -1), count)
         return score, place // vocabulary, place % vocabulary
     total = jnp.pad(total, ((0, 0), (0, 0), (0, -vocabulary % BLOCK)), constant_values=-jnp.inf)
+    total = jax.lax.optimization_barrier(total)  # or XLA computes it twice
     blocks, vocabulary = total.reshape(batch, -1, BLOCK), total.shape[-1]
     kept = jnp.sort(jax.lax.top_k(jnp.max(blocks, axis=-1), count)[1], axis=-1)
     few = jnp.take_along_axis(blocks, kept[..., None], axis=1)
