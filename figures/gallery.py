@@ -8,6 +8,8 @@ import shutil
 import tempfile
 from pathlib import Path
 
+import jax
+
 from simcollapse import reproduce
 
 GALLERY = Path(__file__).parent / "gallery"
@@ -26,6 +28,7 @@ def main() -> None:
     parser.add_argument("--model", help="of figures that start from a checkpoint; one needs it")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
+    jax.config.update("jax_enable_x64", True)  # as the command line does
     with tempfile.TemporaryDirectory() as folder:
         every = [name for name in reproduce.KNOWN if name != NEEDS_MODEL]
         for name in every if "all" in options.names else options.names:

@@ -1,8 +1,11 @@
 """A tiny scale, end to end: files, claims, pictures redrawn from saved data, and planted errors."""
 
 import dataclasses
+import functools
 import io
 
+import jax
+import jax.numpy as jnp
 import matplotlib as mpl
 import numpy as np
 import pytest
@@ -205,6 +208,37 @@ def test_cells_are_summarised_in_their_places():
     np.testing.assert_allclose(one["value"], chains.mean(axis=0))
     np.testing.assert_allclose(one["value_error"], chains.std(axis=0, ddof=1) / np.sqrt(50))
     assert (one["value_low"] < one["value_middle"]).all() and (one["value_middle"] < one["value_high"]).all()
+
+
+def test_cells_are_computed_in_their_precision_and_summarised_in_double():
+    def values(name):
+        return {name: jnp.ones((3, 1)) / 3}
+
+    made = [
+        cells.Cell((i,), functools.partial(values, str(double)), double)
+        for i, double in enumerate((True, False, None))
+    ]
+    data = cells.collect({"cell": range(3)}, [made], 0)
+    rounded = [float(data[name][i, 0]) for i, name in enumerate(("True", "False", "None"))]
+    assert rounded == [1 / 3, float(np.float32(1) / np.float32(3)), 1 / 3]
+    assert all(data[name].dtype == np.float64 for name in ("True", "False"))
+
+
+def test_single_precision_is_kept_from_fits_that_are_all_but_singular():
+    grid = [(dim, n) for dim in cells.DIMS for n in cells.SIZES]
+    assert [place for place in grid if cells.needs_double(*place)] == [(31, 32)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dim, n, double", [(31, 32, True), (31, 32, False), (31, 64, False)])
+def test_a_fit_to_one_row_more_than_dimensions_needs_double_precision(dim, n, double):
+    """Single precision takes some of its covariances for singular; at twice as many rows none."""
+    with jax.enable_x64(double):
+        found = cells.simulate(
+            sc.gaussian(dim), "accumulate_subsample", n, rounds=30, chains=100, seed=(0, dim, n), alone=True
+        )
+    singular = bool(np.isnan(found["log_det"]).any())
+    assert singular == (not double and not n > cells.FULL_RANK * dim)
 
 
 def test_pooling_weighs_cells_alike_and_adds_their_variances():

@@ -98,7 +98,7 @@ def compute(config: Config) -> xr.Dataset:
     families = [family for family in (planar, [j for j in range(len(sets)) if j not in planar]) if family]
     tasks = [task_of(name, BANDWIDTHS[name]) for name in sets]
     groups = [
-        [_cell(config, tasks[j], i, j, k) for j in family]  # which share a compiled program
+        [_cell(config, i, j, k) for j in family]  # which share a compiled program
         for k in reversed(range(len(config.sizes)))  # the longest first
         for family in families
         for i in range(len(WORKFLOWS))
@@ -119,9 +119,10 @@ def compute(config: Config) -> xr.Dataset:
     return data
 
 
-def _cell(config: Config, task: Any, i: int, j: int, k: int) -> Cell:
+def _cell(config: Config, i: int, j: int, k: int) -> Cell:
     def values():
         name = config.all_sets[j]
+        task = task_of(name, BANDWIDTHS[name])
         found = cells.simulate(
             task,
             WORKFLOWS[i],
@@ -145,7 +146,7 @@ def _cell(config: Config, task: Any, i: int, j: int, k: int) -> Cell:
             "second_half": second - second[:, half],
         }
 
-    return Cell((i, j, k), values)
+    return Cell((i, j, k), values, double=False)
 
 
 def _add_theory(data: xr.Dataset, config: Config, tasks: list[Any]) -> None:
