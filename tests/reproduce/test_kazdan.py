@@ -35,8 +35,8 @@ RUNS = gaussian_runs.Config(chains=400, dims=(3,), sizes=(3, 30), rounds=20, sho
 TINY = {
     gaussian: RUNS,
     gaussian_grid: RUNS,
-    divisor: divisor.Config(chains=1_500, rounds=20, distance_chains=4_000),
-    regression: regression.Config(chains=400, dims=(3,), sizes=(3, 75), rounds=20, shown=(3,)),
+    divisor: divisor.Config(chains=1_500, rounds=20, distance_chains=16_000),
+    regression: regression.Config(chains=1_600, dims=(3,), sizes=(3, 75), rounds=20, shown=(3,)),
     discrete: discrete.Config(chains=200, outcomes=12, sizes=(10, 20), rounds=20, shown=(10, 20)),
 }
 # What so few rounds, rows and chains cannot show: limits for many of them.

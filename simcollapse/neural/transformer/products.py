@@ -84,8 +84,8 @@ def for_few_rows(model: Model) -> Model:
 def few_rows(x: jax.Array, table: jax.Array, *_: Any, **__: Any) -> jax.Array:
     """As `product_by_rows`, without a gradient, for some ten rows x.
 
-    XLA on CPU takes two thirds of the time when both factors and the product are transposed; the barriers keep it from
-    exchanging them back. Measured with the layers of SmolLM2-135M and 8 rows.
+    XLA on CPU takes three quarters of the time when both factors and the product are transposed; the barriers keep it
+    from exchanging them back. Measured with the layers of SmolLM2-135M and 8 rows.
     """
     barrier = jax.lax.optimization_barrier
     rows = x.reshape(-1, x.shape[-1])

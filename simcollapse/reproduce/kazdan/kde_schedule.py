@@ -158,7 +158,7 @@ def _cell(run: Run, task: Any, i: int, j: int) -> Cell:
 
 def _last_errors(found: xr.Dataset, run: Run) -> np.ndarray:
     """Integrated squared errors of the last round over the mean one of round 0, (chain, round); NaN before it."""
-    sizes: dict[str, Any] = {"dim": DIM, "sigma": SIGMA, "n_per_round": run.n, "rounds": 0}
+    sizes = {"dim": DIM, "sigma": SIGMA, "n_per_round": run.n, "rounds": 0}
     start = kde_error.replace_mise_exact(bandwidths=first_bandwidth(run.n), **sizes)[0]
     last = found[["model_points", "model_weight", "model_bandwidth"]].isel(round=-1)
     out = np.full((run.chains, run.rounds + 1), np.nan)
