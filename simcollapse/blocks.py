@@ -274,10 +274,8 @@ def dispatch(jobs, devices, root, common_noise):
     at_once = blocks_at_once(devices)
     x64 = bool(jax.config.read("jax_enable_x64"))
 
-    def run(i):
-        job = jobs[i]
+    def run(job, device, compiled):
         program = job.program
-        device = devices[i % len(devices)]
         position = job.positions
         cell = program.index[position]
         if common_noise:
@@ -287,14 +285,17 @@ def dispatch(jobs, devices, root, common_noise):
         # settings of the calling thread, which this thread does not have; products in full precision, because GPUs
         # and TPUs otherwise round float32 to 10 or 7 bits, and results are compared with closed forms
         with jax.enable_x64(x64), jax.default_matmul_precision("highest"):
-            packed = compiled_block(program.loop_static)(*jax.device_put(args, device))
+            packed = compiled(*jax.device_put(args, device))
             return job, chain.unpack(jax.tree.map(np.asarray, packed), one_chain_shapes(program)[1])
 
     with concurrent.futures.ThreadPoolExecutor(at_once) as pool:
         waiting: list = []
         try:
-            for i in range(len(jobs)):
-                waiting.append(pool.submit(run, i))  # of calls that come together JAX compiles in one alone
+            for i, job in enumerate(jobs):
+                # looked up here: two threads may both find nothing, and make it twice. Of calls of one program that
+                # come together JAX compiles in one alone
+                compiled = compiled_block(job.program.loop_static)
+                waiting.append(pool.submit(run, job, devices[i % len(devices)], compiled))
                 if len(waiting) > 2 * at_once:
                     yield waiting.pop(0).result()
             while waiting:

@@ -1,6 +1,8 @@
 """Sweeps end to end: what may be an axis, streamed summaries against whole chains, the progress bar, bad axes."""
 
+import functools
 import io
+import time
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +11,7 @@ import pytest
 import rich.console
 
 import simcollapse as sc
-from simcollapse import chain, engine
+from simcollapse import blocks, chain, engine
 from simcollapse.streaming import QUANTILE_ERROR
 
 TASK = sc.linear_regression([1.0, -1.0], noise=0.5)
@@ -303,3 +305,19 @@ def test_blocks_that_start_together_compile_once():
     finally:
         jax.monitoring.clear_event_listeners()
     assert compiled.count("jit(one)") == 2
+
+
+def test_blocks_that_start_together_look_their_program_up_once(monkeypatch):
+    made = []
+
+    @functools.lru_cache
+    def slowly(static):
+        made.append(static)
+        time.sleep(0.1)  # in which another thread would find nothing too
+        return known(static)
+
+    known = blocks.compiled_block
+    monkeypatch.setattr(blocks, "compiled_block", slowly)
+    sizes = {"n_real": 7, "n_per_round": 7, "rounds": 2, "chains": 64, "block_size": 8, "seed": 0}
+    sc.simulate(sc.gaussian(2), "none", "replace", **sizes, engine="sample")
+    assert len(made) == 1
