@@ -24,3 +24,14 @@ def chains_last(function):
         return jax.tree.map(lambda x: jnp.moveaxis(x, -1, 0), results), jax.tree.map(lambda _: True, results)
 
     return plain
+
+
+@jax.custom_batching.custom_vmap
+def anywhere(flag):
+    """Whether `flag`, (), is true in any chain: the same for all, so that a `lax.cond` on it stays one under `vmap`."""
+    return flag
+
+
+@anywhere.def_vmap
+def _anywhere_in_chains(size, batched, flag):
+    return anywhere(jnp.any(flag)), False

@@ -8,6 +8,7 @@ import pytest
 import simcollapse as sc
 from simcollapse import keys
 from simcollapse.draws import multinomial
+from simcollapse.laws import discrete_unverified
 from tests.helpers import assert_mean, assert_same_distribution
 from theory.workflows import discrete as theory
 
@@ -106,6 +107,27 @@ def test_multinomial_counts_have_their_moments(outcomes, x64):
         assert_mean(first * last, cross, resolution=0.2 * np.sqrt(spread[some[0]] * spread[some[1]]))
     else:
         assert (counts[:, 0] == 200).all()
+
+
+@pytest.mark.parametrize("x64", [True, False])
+def test_in_law_few_draws_and_many_have_their_moments(x64):
+    """Chains side by side of which every other one makes too many draws to count each: both laws are multinomial."""
+    p, numbers = np.array(P), np.array([30, 100_000])
+    with jax.enable_x64(x64):
+        draw = jax.jit(jax.vmap(discrete_unverified._counts, in_axes=(0, 0, None)))
+        some = jnp.asarray(np.tile(numbers, 14_000), jnp.int32)
+        counts = np.asarray(
+            draw(jax.random.split(keys.root(5), len(some)), some, jnp.asarray(p, dtype=float))
+        )
+    counts = counts.astype(float).reshape(-1, 2, len(p))
+    assert (counts.sum(axis=2) == numbers).all() and (counts == np.round(counts)).all()
+    assert (counts[..., p == 0] == 0).all()
+    p, counts = p[p > 0], counts[..., p > 0]
+    z = (counts - numbers[:, None] * p) / np.sqrt(numbers[:, None] * p * (1 - p))
+    assert_mean(z, np.zeros(z.shape[1:]), resolution=0.1)
+    assert_mean(z**2, np.ones(z.shape[1:]), resolution=0.3)
+    cross = -np.sqrt(p[0] * p[1] / ((1 - p[0]) * (1 - p[1])))
+    assert_mean(z[:, :, 0] * z[:, :, 1], np.full(2, cross), resolution=0.1)
 
 
 @pytest.mark.slow

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from simcollapse import draws, keys, randoms
-from simcollapse.batching import chains_last
+from simcollapse.batching import anywhere, chains_last
 
 FALSE_ALARM = 1e-6  # of one call of `assert_normal`, shared by all its checks
 FEW, MANY = 10**6, 2**24
@@ -225,3 +225,17 @@ def test_rejection_draws_the_same_alone_and_among_chains():
     for i in (3, 17):
         for got, expected in zip(many, draw(jax.random.split(keys.root(0), 20)[i]), strict=True):
             np.testing.assert_allclose(got[i], expected, rtol=1e-12)
+
+
+def test_a_condition_anywhere_stays_one_for_many_chains():
+    """Of a batched condition both sides are computed; this one is the same for all chains, and theirs together."""
+
+    def either(flag, x):
+        return jax.lax.cond(anywhere(flag), jnp.sin, jnp.cos, x)
+
+    flags, x = jnp.asarray([False, True, False]), jnp.arange(3.0)
+    np.testing.assert_allclose(jax.vmap(either)(flags, x), np.sin(x))
+    np.testing.assert_allclose(jax.vmap(either)(flags & False, x), np.cos(x))
+    np.testing.assert_allclose(jax.vmap(jax.vmap(either))(flags[None], x[None]), np.sin(x)[None])
+    assert either(flags[0], x[0]) == 1
+    assert "select_n" not in str(jax.make_jaxpr(jax.vmap(either))(flags, x))

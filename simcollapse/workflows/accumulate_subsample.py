@@ -69,7 +69,7 @@ class AccumulateSubsample:
         # the largest of log weight + Gumbel noise first: draws in proportion to the weights, without replacement
         score = log_weight + randoms.gumbel(key, log_weight.shape, k >= 0)
         score = jnp.where(buffers.filled(pool), score, -jnp.inf)
-        return jax.lax.top_k(score, limit)[1]
+        return jax.lax.top_k(score.astype(jnp.float32), limit)[1]  # XLA sorts double ones whole
 
 
 def _by_turn(key, made, count, limit: int, present):

@@ -79,6 +79,17 @@ def test_the_figures_are_known():
     assert all(figure[0].NAME == name for name, figure in reproduce.KNOWN.items())
 
 
+def test_ratios_are_whole_numbers_of_rows():
+    """Their exact errors are those of the ratio, not of rounded rows."""
+    for config in (*value.SCALES.values(), TINY[value]):
+        for ratio in (*config.ratios, *config.qualities):
+            assert (ratio * value.REAL).is_integer(), ratio
+    for config in (*real_share.SCALES.values(), TINY[real_share]):
+        assert np.allclose(np.array(config.shares) * real_share.ROWS % 1, 0), config.shares
+    for config in (*golden_ratio.SCALES.values(), TINY[golden_ratio]):
+        assert np.allclose(np.array(config.shares) * golden_ratio.ROWS % 1, 0), config.shares
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("picture", PICTURES)
 def test_files_are_there_and_claims_agree_where_a_tiny_scale_can_tell(ran, picture):

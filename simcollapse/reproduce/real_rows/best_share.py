@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from scipy.stats import norm
 
 import simcollapse as sc
-from simcollapse.reproduce import claims, style
+from simcollapse.reproduce import claims, precision, style
 from simcollapse.reproduce.claims import Claim
 from simcollapse.reproduce.estimates import Estimate
 from simcollapse.reproduce.real_rows import curves
@@ -29,7 +29,7 @@ class Config:
     """Settings of the picture."""
 
     chains: int
-    kde_chains: int  # 0 for no density estimate: each of its cells compiles a program of its own
+    kde_chains: int  # 0 for no density estimate: each n compiles a program of its own
     n_real: tuple[int, ...] = (10, 20, 40, 80, 160, 320)
     shares: tuple[float, ...] = (0.0, 0.05, 0.1, 0.2, 0.3, 0.45, 0.6, 0.75)  # of generated rows
     seed: int = 0
@@ -64,6 +64,7 @@ TASKS = {
 REGULAR = tuple(name for name, task in TASKS.items() if not task.kde)
 
 
+@precision.single
 def compute(config: Config) -> xr.Dataset:
     """By (task, n_real, share): loss, mean over chains; by (task, n_real): best share of the law fitted to them, its
     standard error, and the exact one; by task: the power law of the best share over n_real.
@@ -102,20 +103,25 @@ def compute(config: Config) -> xr.Dataset:
 
 def _loss(config: Config, i: int, j: int, k: int) -> tuple[float, float]:
     """Mean loss of n real rows and generated ones of a share, and its standard error."""
-    task, n, share = list(TASKS.values())[i], config.n_real[j], config.shares[k]
-    generated = _generated(n, share)
-    result = sc.simulate(
-        task.make(),
-        "none",
-        sc.fresh_real(n / (n + generated)),
-        n_real=GENERATOR,
-        n_per_round=n + generated,
-        rounds=1,
-        chains=config.kde_chains if task.kde else config.chains,
-        seed=int(np.random.SeedSequence([config.seed, 23, i, j, k]).generate_state(1)[0]),
-        engine="auto",
-        progress=False,
-    )[task.metric].isel(round=1)
+    task, n = list(TASKS.values())[i], config.n_real[j]
+    generated = _generated(n, config.shares[k])
+    result = (
+        sc.simulate(
+            task.make(),
+            "none",
+            sc.fresh_real(n / (n + generated)),
+            n_real=GENERATOR,
+            n_per_round=n + generated,
+            rounds=1,
+            chains=config.kde_chains if task.kde else config.chains,
+            seed=int(np.random.SeedSequence([config.seed, 23, i, j, k]).generate_state(1)[0]),
+            engine="auto",
+            room=n + _generated(n, max(config.shares)) if task.kde else None,  # one program for all shares
+            progress=False,
+        )[task.metric]
+        .isel(round=1)
+        .astype(float)
+    )
     return float(result.mean()), float(result.std(ddof=1) / np.sqrt(result.size))
 
 

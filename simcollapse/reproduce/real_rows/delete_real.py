@@ -9,7 +9,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 import simcollapse as sc
-from simcollapse.reproduce import claims, style
+from simcollapse.reproduce import claims, precision, style
 from simcollapse.reproduce.claims import Claim
 from simcollapse.reproduce.estimates import Estimate
 from simcollapse.reproduce.real_rows import curves
@@ -41,6 +41,7 @@ SCALES = {
 }
 
 
+@precision.single
 def compute(config: Config) -> xr.Dataset:
     """By (workflow, round): squared error of a mean in units of the first fit's, simulated and exact."""
     sizes: dict[str, Any] = {"n_real": ROWS, "n_per_round": ROWS, "rounds": config.rounds}

@@ -9,7 +9,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 import simcollapse as sc
-from simcollapse.reproduce import claims, style
+from simcollapse.reproduce import claims, precision, style
 from simcollapse.reproduce.claims import Claim
 from simcollapse.reproduce.estimates import Estimate
 from simcollapse.reproduce.real_rows import curves
@@ -101,6 +101,7 @@ def affordable(way: _Way, budget: float) -> int:
     return k
 
 
+@precision.single
 def compute(config: Config) -> xr.Dataset:
     """By (workflow, round): squared error of a mean over the first fit's, simulated and exact, and cost; NaN beyond
     the budget, which is the cost of `rounds` rounds of `replace`.

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 import simcollapse as sc
-from simcollapse.reproduce import claims, style
+from simcollapse.reproduce import claims, precision, style
 from simcollapse.reproduce.claims import Claim
 from simcollapse.reproduce.estimates import Estimate
 from simcollapse.reproduce.real_rows import curves
@@ -44,6 +44,7 @@ SCALES = {
 }
 
 
+@precision.single
 def compute(config: Config) -> xr.Dataset:
     """By (share, weight): error of a mean; by (dim, weight): of least squares; by (window): real rows reused."""
     weights = list(config.weights)

@@ -8,7 +8,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 import simcollapse as sc
-from simcollapse.reproduce import claims, style
+from simcollapse.reproduce import claims, precision, style
 from simcollapse.reproduce.claims import Claim
 from simcollapse.reproduce.estimates import Estimate
 from simcollapse.reproduce.real_rows import curves
@@ -48,6 +48,7 @@ SCALES = {
 }
 
 
+@precision.single
 def compute(config: Config) -> xr.Dataset:
     """By (task, share): error after the last round over that of the first fit, exact and simulated."""
     real = [round(s * ROWS) for s in config.shares]

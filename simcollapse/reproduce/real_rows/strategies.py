@@ -8,7 +8,7 @@ import xarray as xr
 from matplotlib.figure import Figure
 
 import simcollapse as sc
-from simcollapse.reproduce import claims, style
+from simcollapse.reproduce import claims, precision, style
 from simcollapse.reproduce.claims import Claim
 from simcollapse.reproduce.estimates import Estimate
 from simcollapse.reproduce.real_rows import curves
@@ -40,6 +40,7 @@ SCALES = {
 }
 
 
+@precision.single
 def compute(config: Config) -> xr.Dataset:
     """By (strategy, round): squared error of a mean, and trace of a Gaussian's covariance, with the same budget."""
     uniform, stratified = sc.accumulate_subsample(), sc.accumulate_subsample(strategy="stratified")

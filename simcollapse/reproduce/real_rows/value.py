@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from scipy.optimize import curve_fit
 
 import simcollapse as sc
-from simcollapse.reproduce import claims, style
+from simcollapse.reproduce import claims, precision, style
 from simcollapse.reproduce.claims import Claim
 from simcollapse.reproduce.estimates import Estimate
 from simcollapse.reproduce.real_rows import curves
@@ -34,10 +34,11 @@ class Config:
 SCALES = {
     "quick": Config(chains=10_000),
     "small": Config(chains=30_000),
-    "paper": Config(chains=50_000, ratios=(0.0625, 0.125, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 4.0, 8.0, 16.0)),
+    "paper": Config(chains=50_000, ratios=(0.05, 0.125, 0.25, 0.5, 0.75, 1.0, 1.5, 2.0, 4.0, 8.0, 16.0)),
 }
 
 
+@precision.single
 def compute(config: Config) -> xr.Dataset:
     """By (task, quality, ratio): error over that of the real rows alone, simulated and exact."""
     tasks = {"regression": curves.mean_task(), "a Gaussian's mean": sc.gaussian(1, estimator="unbiased")}

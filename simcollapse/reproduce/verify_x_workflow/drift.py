@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 import simcollapse as sc
-from simcollapse.reproduce import claims, estimates, style
+from simcollapse.reproduce import claims, estimates, precision, style
 from simcollapse.reproduce.claims import Claim
 from simcollapse.reproduce.estimates import Estimate
 from theory import knowledge_center, truncated_normal
@@ -45,6 +45,7 @@ SCALES = {
 }
 
 
+@precision.single
 def compute(config: Config) -> xr.Dataset:
     """By (workflow, radius, round): mean distance to the center over that of the truth, and theory."""
     parts = []

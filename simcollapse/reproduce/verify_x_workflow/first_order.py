@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 import simcollapse as sc
-from simcollapse.reproduce import claims, estimates, style
+from simcollapse.reproduce import claims, estimates, precision, style
 from simcollapse.reproduce.claims import Claim
 from simcollapse.reproduce.estimates import Estimate
 from theory.workflows import (
@@ -128,6 +128,7 @@ def compute(config: Config) -> xr.Dataset:
     return data
 
 
+@precision.single
 def _simulate(
     config: Config, place: tuple[int, ...], task: Any, workflow: str, n: int, chains: int
 ) -> xr.Dataset:

@@ -8,6 +8,7 @@ import numpy as np
 import xarray as xr
 
 import simcollapse as sc
+from simcollapse.reproduce import precision
 
 VERIFIERS = ("none", "unbiased", "biased", "strongly biased")
 WORKFLOWS = ("replace", "accumulate", "accumulate_subsample", "fresh_real")
@@ -123,6 +124,7 @@ def workflow(name: str) -> Any:
     ]()  # fmt: skip
 
 
+@precision.single
 def simulate(task: str, name: str, *, rounds: int, chains: int, seed: int, block_size: int) -> xr.Dataset:
     """By (verifier, chain, round): error, and share, how far along the way from the truth (0) to the center (1).
 
