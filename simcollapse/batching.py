@@ -35,3 +35,14 @@ def anywhere(flag):
 @anywhere.def_vmap
 def _anywhere_in_chains(size, batched, flag):
     return anywhere(jnp.any(flag)), False
+
+
+@jax.custom_batching.custom_vmap
+def largest(number):
+    """`number`, (), of the chain that has the largest: the same for all, so that a loop of so many steps stays one."""
+    return number
+
+
+@largest.def_vmap
+def _largest_of_chains(size, batched, number):
+    return largest(jnp.max(number)), False

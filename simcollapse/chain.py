@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from simcollapse import buffers, keys, ordering, randoms
+from simcollapse.batching import largest
 
 Tree = Any
 
@@ -492,7 +493,7 @@ def add_real(
         batch = Batch(data, present if weight is None else weight * present, jnp.int32(0))
         return _add(task, pool, batch, True)
 
-    return jax.lax.fori_loop(0, _num_chunks(count, task.chunk_rows), add, pool)
+    return jax.lax.fori_loop(0, _chunks_of_all(count, task.chunk_rows), add, pool)
 
 
 def _collect(key, loop, state, pool, count, most, k, worth):
@@ -530,7 +531,7 @@ def _collect(key, loop, state, pool, count, most, k, worth):
 
     zero = jnp.int32(0)
     return jax.lax.fori_loop(
-        0, _num_chunks(count, task.chunk_rows), add, (pool, Counts(zero, zero, zero, zero, zero))
+        0, _chunks_of_all(count, task.chunk_rows), add, (pool, Counts(zero, zero, zero, zero, zero))
     )
 
 
@@ -630,7 +631,7 @@ def _cutoff(key, loop, state, count, most):
         score = jnp.where(task.number(chunk) < count, score, -jnp.inf)
         return jax.lax.dynamic_update_slice(scores, score, (chunk * task.chunk_rows,))
 
-    scores = jax.lax.fori_loop(0, _num_chunks(count, task.chunk_rows), add, jnp.full(size, -jnp.inf))
+    scores = jax.lax.fori_loop(0, _chunks_of_all(count, task.chunk_rows), add, jnp.full(size, -jnp.inf))
     quota = jnp.clip(jnp.round(verifier.share * count.astype(float)).astype(jnp.int32), 1, count)
     return ordering.kth_largest(scores, quota)
 
@@ -651,6 +652,11 @@ def _count(counts, proposed, correct, kept, used):
         kept_correct=counts.kept_correct + total(kept & correct),
         used=counts.used + total(used),
     )
+
+
+def _chunks_of_all(count, chunk_rows):
+    """Chunks of the chain that has most: one number, or each chain's draws would be made once more in every use."""
+    return _num_chunks(largest(count), chunk_rows)
 
 
 def _num_chunks(count, chunk_rows):

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from simcollapse import draws, keys, randoms
-from simcollapse.batching import anywhere, chains_last
+from simcollapse.batching import anywhere, chains_last, largest
 
 FALSE_ALARM = 1e-6  # of one call of `assert_normal`, shared by all its checks
 FEW, MANY = 10**6, 2**24
@@ -239,3 +239,15 @@ def test_a_condition_anywhere_stays_one_for_many_chains():
     np.testing.assert_allclose(jax.vmap(jax.vmap(either))(flags[None], x[None]), np.sin(x)[None])
     assert either(flags[0], x[0]) == 1
     assert "select_n" not in str(jax.make_jaxpr(jax.vmap(either))(flags, x))
+
+
+def test_a_loop_of_the_largest_number_stays_one_for_many_chains():
+    """With a number of each chain the counter would be one of each chain too, and so all that is asked of it."""
+
+    def total(number):
+        return jax.lax.fori_loop(0, largest(number), lambda i, x: x + i * (i < number).astype(int), 0)
+
+    numbers = jnp.asarray([[3, 1, 5]])
+    np.testing.assert_array_equal(jax.vmap(jax.vmap(total))(numbers), [[3, 0, 10]])
+    assert total(4) == 6
+    assert "select_n" not in str(jax.make_jaxpr(jax.vmap(total))(numbers[0]))

@@ -251,3 +251,20 @@ def test_rejected_rows_enter_the_pool_with_their_weight():
 def test_bad_input(make, words):
     with pytest.raises((ValueError, TypeError), match=words):
         make()
+
+
+def test_shares_of_real_rows_are_swept_in_one_program():
+    """Weighed rows, which no law has: chains differ in how many they draw, and draw no number twice."""
+    result = sc.sweep(
+        TASK, "none", sc.fresh_real(0.5, weight=0.5), over={"workflow.share": [0.25, 0.75]}, n_real=N, n_per_round=N,
+        rounds=ROUNDS, chains=4000, seed=0,
+    )  # fmt: skip
+    for i, real in enumerate((5, 15)):
+        expected = mixing.mean_mse_exact(
+            sigma=1.0, n_real=real, n_synthetic=N - real, real_weight=0.5, rounds=ROUNDS
+        )
+        last = result["squared_error"].isel({"workflow.share": i, "round": -1}).values[:, None]
+        path = (
+            expected[-1] + (1 / N - expected[0]) * 0.25**ROUNDS
+        )  # the first fit sees N real rows, not `real`
+        assert_mean(last, DIM * path, 0.25 * DIM * path)

@@ -128,7 +128,6 @@ def compute(config: Config) -> xr.Dataset:
     return data
 
 
-@precision.single
 def _simulate(
     config: Config, place: tuple[int, ...], task: Any, workflow: str, n: int, chains: int
 ) -> xr.Dataset:
@@ -153,6 +152,7 @@ def _job(config: Config, task: str, i: int) -> _Job:
     law = workflow != "accumulate_subsample"
     n, chains = (config.large, config.chains) if law else (config.small, config.drawn_chains)
 
+    @precision.single
     def run() -> tuple[xr.DataArray, ...]:
         place = (list(TASKS).index(task), i)
         if task == "regression":  # on one repeated covariate: a mean with known variance
@@ -174,6 +174,7 @@ def _job(config: Config, task: str, i: int) -> _Job:
 def _exception(config: Config, name: str) -> _Job:
     """A task that leaves the law, by its own one-fit error."""
 
+    @precision.single
     def run() -> tuple[xr.DataArray, ...]:
         place, workflow = (9, list(EXCEPTIONS).index(name)), OF[name]
         if name == "unbiased":
