@@ -15,6 +15,7 @@ from safetensors.numpy import load_file, save_file
 from simcollapse.neural.language import (
     checkpoints,
     config,
+    encoding,
     generation,
     gguf_files,
     gguf_tokenizers,
@@ -22,6 +23,7 @@ from simcollapse.neural.language import (
     safetensor_files,
     tokens,
 )
+from simcollapse.neural.language.texts import Pair, Texts
 from simcollapse.neural.transformer import rotary
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -421,13 +423,7 @@ def test_what_a_gguf_file_puts_before_a_text(tmp_path):
 @pytest.mark.parametrize("prefix", [True, False], ids=["as in Llama 2", "as in Gemma"])
 def test_pieces_of_a_gguf_file_are_those_of_sentencepiece(prefix):
     reference = _sentencepiece(prefix)
-    facts = {
-        "tokenizer.ggml.model": "llama",
-        "tokenizer.ggml.add_space_prefix": prefix,
-        "tokenizer.ggml.tokens": [reference.IdToPiece(i) for i in range(reference.GetPieceSize())],
-        "tokenizer.ggml.scores": [reference.GetScore(i) for i in range(reference.GetPieceSize())],
-        "tokenizer.ggml.token_type": [_kind(reference, i) for i in range(reference.GetPieceSize())],
-    }
+    facts = _facts(reference, prefix)
     made = gguf_tokenizers.tokens_of(facts)
     rng = np.random.default_rng(0)
     letters = [*"aabcdeeehilnorst     .7", "é", "ß", "漢", "🙂", "the ", "and ", "  ", "tion"]
@@ -440,6 +436,42 @@ def test_pieces_of_a_gguf_file_are_those_of_sentencepiece(prefix):
     assert {gguf_tokenizers.NORMAL, gguf_tokenizers.BYTE} <= seen  # both came up
     one, two = made.encode(["re  co", "ing"])
     assert made.encode(["re  co<turn>ing"]) == [[*one, made.token("<turn>"), *two]]
+
+
+@pytest.mark.parametrize("prefix", [True, False], ids=["as in Llama 2", "as in Gemma"])
+def test_a_completion_has_the_tokens_of_the_joined_text(prefix):
+    """No second space before it, nor before the words that end a prompt which is cut."""
+    reference = _sentencepiece(prefix)
+    made = gguf_tokenizers.tokens_of(_facts(reference, prefix))
+    words = [sentence[:-1] for sentence in _sentences(np.random.default_rng(2), 50)]
+    some = Texts([Pair(f"in: {w} re:", f" {w[:9]}.") for w in words], " re:", "")
+    got = encoding.encode(some, made, 200, end=2)
+    for row, begin, length, pair in zip(*got.rows.values(), some.pairs, strict=True):
+        assert row[:length].tolist() == [*reference.EncodeAsIds(pair.prompt + pair.completion), 2]
+        assert row[:begin].tolist() == reference.EncodeAsIds(pair.prompt)
+    assert encoding.encode_prompts(some, made, 200).prompts == [
+        row[:begin].tolist() for row, begin in zip(got.rows["tokens"], got.rows["begin"], strict=True)
+    ]
+    cut = encoding.encode_prompts(some, made, 20, too_long="truncate").prompts
+    told = made.decode(cut)
+    assert min(map(len, cut)) == 20
+    assert all(p.prompt.startswith(t.removesuffix(some.tail)) for p, t in zip(some.pairs, told, strict=True))
+    # Where a piece reaches over the border, and where there is no prompt.
+    prompts, answers = encoding.encode_pairs(made, ["re: ", ""], ["ing", "ing"])
+    assert made.decode([p + a for p, a in zip(prompts, answers, strict=True)]) == ["re: ing", "ing"]
+    assert answers[1] == reference.EncodeAsIds("ing") and prompts[0] == reference.EncodeAsIds("re: ")
+
+
+def _facts(reference, prefix):
+    """Metadata of a GGUF file with this tokenizer."""
+    places = range(reference.GetPieceSize())
+    return {
+        "tokenizer.ggml.model": "llama",
+        "tokenizer.ggml.add_space_prefix": prefix,
+        "tokenizer.ggml.tokens": [reference.IdToPiece(i) for i in places],
+        "tokenizer.ggml.scores": [reference.GetScore(i) for i in places],
+        "tokenizer.ggml.token_type": [_kind(reference, i) for i in places],
+    }
 
 
 def _sentencepiece(prefix):

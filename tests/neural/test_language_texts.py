@@ -181,6 +181,45 @@ def test_rows_hold_prompt_completion_and_end(tokens):
     assert all(x.dtype == np.int32 for x in got.rows.values())
 
 
+def test_byte_pairs_of_a_completion_are_those_of_it_alone(tokens):
+    """Whatever is before it, so long as no token reaches over the border."""
+    letters = tokenizers.pre_tokenizers.ByteLevel.alphabet()
+    trainer = tokenizers.trainers.BpeTrainer(vocab_size=320, initial_alphabet=letters, show_progress=False)
+    made = tokenizers.Tokenizer(tokenizers.models.BPE())
+    made.pre_tokenizer = tokenizers.pre_tokenizers.ByteLevel(add_prefix_space=False)
+    made.train_from_iterator(["a man and another can run on and on, the day is new"] * 20, trainer)
+    own = Tokens(made)
+    prompts, completions = (
+        ["a man:", "the day", "an ", "anot", ""],
+        [" and another", "", "other", "her", "run"],
+    )
+    before, after = encoding.encode_pairs(own, prompts, completions)
+    assert before == own.encode(prompts) and after == own.encode(completions) == own.encode_next(completions)
+    assert own.encode(["another"])[0][:1] != before[3]
+
+
+@pytest.mark.parametrize(
+    "prefixing",
+    [
+        {"normalizer": tokenizers.normalizers.Prepend("▁")},
+        {"pre_tokenizer": tokenizers.pre_tokenizers.Metaspace(prepend_scheme="always")},
+        {"pre_tokenizer": tokenizers.pre_tokenizers.Metaspace(prepend_scheme="first", split=False)},
+        {"pre_tokenizer": tokenizers.pre_tokenizers.Sequence([tokenizers.pre_tokenizers.ByteLevel()])},
+    ],
+    ids=["Prepend", "Metaspace", "first", "bytes"],
+)
+def test_what_follows_a_prompt_gets_no_space_of_its_own(prefixing):
+    """Where a token reaches over the border too."""
+    words = {word: i for i, word in enumerate(["?", "▁", "Ġ", "a", "b", "ab"])}
+    made = tokenizers.Tokenizer(tokenizers.models.BPE(words, [("a", "b")], unk_token="?"))
+    for name, step in prefixing.items():
+        setattr(made, name, step)
+    own = Tokens(made)
+    assert own.encode(["b"])[0][1:] == [4] == own.encode_next(["b"])[0]
+    before, after = encoding.encode_pairs(own, ["b", "a"], ["a", "b"])
+    assert [row[1:] for row in before] == [[4], [3]] and after == [[3], [4]]
+
+
 def test_pairs_that_do_not_fit_are_counted(tokens):
     """Of widths 3 + 2, 12 + 2 and 3 + 12 with the template's end; a row holds ten tokens."""
     tail = "|>"

@@ -66,6 +66,8 @@ class Turned:
     def encode(self, texts):
         return [[(byte + 1) % 256 for byte in text.encode()] for text in texts]
 
+    encode_next = encode
+
 
 def test_a_model_with_a_tokenizer_of_its_own_reads_the_texts(rows):
     """The same model with its vocabulary turned by one finds the same texts as probable."""

@@ -18,6 +18,7 @@ class Encoder(Protocol):
     """A tokenizer, such as `tokens.Tokens` or the module `grammar`."""
 
     def encode(self, texts: Sequence[str], /) -> list[list[int]]: ...  # the tokens of each, nothing added
+    def encode_next(self, texts: Sequence[str], /) -> list[list[int]]: ...  # of texts that go on from another
 
 
 class Encoded(NamedTuple):
@@ -27,6 +28,24 @@ class Encoded(NamedTuple):
     places: np.ndarray  # of the rows among the pairs given
     too_long: int  # pairs dropped or cut for their length
     empty: int  # pairs dropped for an empty completion
+
+
+def encode_pairs(
+    tokens: Encoder, prompts: Sequence[str], completions: Sequence[str]
+) -> tuple[list[list[int]], list[list[int]]]:
+    """The tokens of each prompt, and of its completion after it.
+
+    Answers are written after the prompt's own tokens. So a completion's are what follows these in the joined text;
+    where that begins otherwise, as a token reaches over the border, they are those of the completion alone.
+    """
+    before = tokens.encode(prompts)
+    whole = tokens.encode([p + c for p, c in zip(prompts, completions, strict=True)])
+    alone = tokens.encode_next(completions)
+    after = [
+        both[len(own) :] if both[: len(own)] == own else apart
+        for own, both, apart in zip(before, whole, alone, strict=True)
+    ]
+    return before, after
 
 
 def start_of(texts: Texts, tokens: Tokens, start: int | None) -> int | None:
@@ -54,7 +73,7 @@ def encode(
 
     Args:
         texts: pairs.
-        tokens: the tokenizer; prompt and completion are encoded apart.
+        tokens: the tokenizer; see `encode_pairs`.
         width: T, at most the model's context.
         start: token before each prompt; None: nothing. An empty prompt has no other token, and the first token of a
             text is never scored.
@@ -73,8 +92,8 @@ def encode(
     check_choice("too_long", too_long, padding.TOO_LONG)
     check_choice("empty", empty, EMPTY)
     first = [] if start is None else [start]
-    prompts = [first + text for text in tokens.encode([pair.prompt for pair in texts.pairs])]
-    answers = tokens.encode([pair.completion for pair in texts.pairs])
+    prompts, answers = encode_pairs(tokens, *([pair[i] for pair in texts.pairs] for i in (0, 1)))
+    prompts = [first + prompt for prompt in prompts]
     unscored = np.array([len(p) + len(a) < 2 or not a for p, a in zip(prompts, answers, strict=True)], bool)
     if unscored.any() and empty == "error":
         raise ValueError(
@@ -93,7 +112,7 @@ def encode(
             "too_long='drop' or 'truncate'"
         )
     kept = ~unscored & (~longer if too_long == "drop" else True)
-    tail = tokens.encode([texts.tail])[0]
+    tail = tokens.encode_next([texts.tail])[0]
     for i in np.flatnonzero(longer & kept).tolist():
         answers[i] = answers[i][: max(width - len(prompts[i]), width // 2)]
         prompts[i] = _cut(prompts[i], width - max(len(answers[i]), room), first, tail)
@@ -124,7 +143,7 @@ def encode_prompts(
     if too_long != "truncate":
         return padding.fit_prompts(made, most, too_long)
     most = check_whole("most", most, 1)
-    tail = tokens.encode([texts.tail])[0]
+    tail = tokens.encode_next([texts.tail])[0]
     longer = sum(len(prompt) > most for prompt in made)
     return padding.Fitted([_cut(prompt, most, first, tail) for prompt in made], np.arange(len(made)), longer)
 

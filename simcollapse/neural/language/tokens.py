@@ -1,7 +1,10 @@
 """Text to tokens and back, by a `tokenizer.json`."""
 
+import functools
+import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import tokenizers
 
@@ -19,6 +22,18 @@ class Tokens:
         if isinstance(texts, str):
             raise TypeError("texts must be a list of texts, got one text")
         return [made.ids for made in self._tokenizer.encode_batch(list(texts), add_special_tokens=False)]
+
+    def encode_next(self, texts: Sequence[str]) -> list[list[int]]:
+        """The same of texts that go on from another, before which the tokenizer puts no space of its own (Llama 2)."""
+        return [made.ids for made in self._next.encode_batch(list(texts), add_special_tokens=False)]
+
+    @functools.cached_property
+    def _next(self) -> tokenizers.Tokenizer:
+        made = json.loads(self._tokenizer.to_str())
+        plain = {name: _unprefixed(made[name]) for name in ("normalizer", "pre_tokenizer")}
+        if plain == {name: made[name] for name in plain}:
+            return self._tokenizer
+        return tokenizers.Tokenizer.from_str(json.dumps(made | plain))
 
     def decode(self, tokens: Sequence[Sequence[int]]) -> list[str]:
         """The text of each list of tokens, without special tokens such as the end of a text."""
@@ -47,6 +62,22 @@ class Tokens:
     def save(self, path: Path) -> None:
         """Write a `tokenizer.json`."""
         self._tokenizer.save(str(path))
+
+
+def _unprefixed(part: Any) -> Any:
+    """What a `tokenizer.json` does to texts before they are split into tokens, but for a space that it puts first."""
+    if part is None or part["type"] == "Prepend":
+        return None
+    out = dict(part)
+    for name in ("normalizers", "pretokenizers"):
+        if name in part:
+            steps = (_unprefixed(step) for step in part[name])
+            out[name] = [step for step in steps if step is not None]
+    if part["type"] == "Metaspace":
+        out["prepend_scheme"] = "never"
+    if part["type"] == "ByteLevel":
+        out["add_prefix_space"] = False
+    return out
 
 
 def from_file(path: str | Path) -> Tokens:

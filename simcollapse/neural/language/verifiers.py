@@ -16,7 +16,7 @@ import numpy as np
 from simcollapse.checks import check_whole
 from simcollapse.neural.language import grammar, metrics, scoring
 from simcollapse.neural.language.config import Config
-from simcollapse.neural.language.encoding import Encoder
+from simcollapse.neural.language.encoding import Encoder, encode_pairs
 from simcollapse.neural.language.rows import Reader, completions_of, prompts_of
 
 Tree = Any
@@ -120,9 +120,8 @@ class Reread:
             for text, prompt, answer in zip(whole, prompts, alone, strict=True)
         ]
         out: tuple[list[list[int]], list[list[int]]] = [], []
-        for row, prompt, answer in zip(
-            written, self.tokens.encode(prompts), self.tokens.encode(answers), strict=True
-        ):
+        encoded = encode_pairs(self.tokens, prompts, answers)
+        for row, prompt, answer in zip(written, *encoded, strict=True):
             ended = bool(row) and row[-1] in reader.marks
             tail = [*answer, *(last if ended else ())][: self.config.length - 1]
             out[0].append([*first, *prompt][-(self.config.length - len(tail)) :])
