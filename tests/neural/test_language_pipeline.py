@@ -1,5 +1,7 @@
 import dataclasses
+import errno
 import json
+import os
 import shutil
 import sys
 from collections import namedtuple
@@ -11,7 +13,7 @@ import pytest
 from simcollapse.auditing import audit_file
 from simcollapse.cli import main
 from simcollapse.neural.language import checkpoints as published
-from simcollapse.neural.language import made, models, pipeline, tokens
+from simcollapse.neural.language import made, models, pipeline, room, tokens
 from simcollapse.neural.language.checkpoints import Checkpoint
 from simcollapse.neural.language.pipeline import materials, records, running, seeds, settings
 from simcollapse.neural.language.verifiers import Perplexity
@@ -150,7 +152,7 @@ def test_what_other_seeds_left_stays_when_one_fails(files, monkeypatch):
     config, _, out = files
     config.write_text("seeds = 2\n" + config.read_text())
 
-    def run(settings, out, watch):
+    def run(settings, out, watch, several):
         out.mkdir(parents=True)
         records.replace_round(out / "metrics.jsonl", 0, [{"round": 0, "loss": float(settings.seed)}])
         if settings.seed == 1:
@@ -223,11 +225,69 @@ def test_a_dry_run_says_what_it_takes(files, capsys):
 
 def test_too_little_disk_is_said_before_the_run(files, monkeypatch):
     config, _, out = files
-    usage = namedtuple("usage", "total used free")
-    monkeypatch.setattr(shutil, "disk_usage", lambda place: usage(10, 9, 1))
+    free(monkeypatch, 1)
     with pytest.raises(OSError, match=r"checkpoints in .* take up to .* GB, 1e-09 GB are free"):
         pipeline.run(pipeline.read(config), out)
     assert not (out / "rounds").exists()
+
+
+def free(monkeypatch, number):
+    usage = namedtuple("usage", "total used free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda place: usage(2**40, 2**40 - int(number), int(number)))
+
+
+def test_what_a_folder_holds_counts_as_room(tmp_path, monkeypatch):
+    """Else a run that had just enough could not be gone on with."""
+    most, there = 10 * room.SPARE, 4 * room.SPARE
+    free(monkeypatch, most + room.SPARE)
+    room.check_room(tmp_path / "out", most)
+    (tmp_path / "out" / "rounds").mkdir(parents=True)
+    (tmp_path / "out" / "rounds" / "one").write_bytes(bytes(there))
+    free(monkeypatch, most + room.SPARE - there)
+    room.check_room(tmp_path / "out", most)
+    with pytest.raises(OSError, match=r"up to 0.0126 GB, 0.00419 GB of them are there, 0.00734 GB are free"):
+        room.check_room(tmp_path / "out", most + room.SPARE)
+
+
+def test_there_must_be_room_for_all_seeds(files, monkeypatch):
+    config, program, out = files
+    program.write_text(GOOD)
+    with neural_settings():
+        one = pipeline.read(config)
+        need = pipeline.needs(one, materials.materials(one)).disk_bytes
+    free(monkeypatch, 2.5 * need + room.SPARE)
+    with pytest.raises(OSError, match=r"checkpoints in .*out take up to"):
+        pipeline.run_seeds(dataclasses.replace(one, seeds=(0, 1, 2)), out)
+    assert not list(out.rglob("rounds"))
+    seen = []
+    monkeypatch.setattr(running, "check_room", lambda folder, needed: seen.append((folder, needed)))
+    monkeypatch.setattr(running.loop, "start", lambda *given: 1 / 0)  # after the check
+    for run, several in ((pipeline.run_seeds, (0, 1, 2)), (pipeline.run, ())):
+        with pytest.raises(ZeroDivisionError):
+            run(dataclasses.replace(one, seeds=several), out / str(len(several)))
+    assert seen == [(out / "3", 3 * need), (out / "0", need)]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), ValueError(f"Failed: {os.strerror(errno.ENOSPC)}")],
+    ids=["of Python", "of what writes checkpoints"],
+)
+def test_a_disk_that_fills_is_said(files, monkeypatch, error):
+    config, _, out = files
+
+    def start(*given):
+        raise error
+
+    monkeypatch.setattr(running.loop, "start", start)
+    for run, change in ((pipeline.run, {}), (pipeline.run_seeds, {"seeds": (0,)})):
+        with pytest.raises(
+            OSError, match=r"the disk is full: .* free in .*/out.* kept there: .*same command"
+        ):
+            run(dataclasses.replace(pipeline.read(config), **change), out / str(len(change)))
+    monkeypatch.setattr(running.loop, "start", lambda *given: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        pipeline.run(pipeline.read(config), out / "2")
 
 
 class TestOwnCheckpoint:

@@ -23,7 +23,7 @@ from simcollapse.neural.language.pipeline.materials import Materials, materials
 from simcollapse.neural.language.pipeline.records import METRICS, SAMPLES, Kept, Noting, Once
 from simcollapse.neural.language.pipeline.settings import EMBEDDED, Correct, Settings, tuning_of
 from simcollapse.neural.language.resuming import digest
-from simcollapse.neural.language.room import FLOAT, check_room
+from simcollapse.neural.language.room import FLOAT, check_room, full_is_said
 from simcollapse.neural.language.training import Tuner
 from simcollapse.neural.settings import neural_settings
 
@@ -78,15 +78,31 @@ class Asked:
         return programs.ask(self.command, lines, timeout_s=self.timeout_s, who="correct") >= 0.5
 
 
+class Several(NamedTuple):
+    """Runs of one size whose folders are in one."""
+
+    folder: Path
+    number: int
+
+
 def run(
-    settings: Settings, out: str | Path, watch: Callable[[str], None] = lambda words: None
+    settings: Settings,
+    out: str | Path,
+    watch: Callable[[str], None] = lambda words: None,
+    several: Several | None = None,
 ) -> list[loop.Record]:
     """The records of rounds 0..K; tables, checkpoints and the last model are in the folder `out`.
+
+    Args:
+        settings: what to run.
+        out: the folder.
+        watch: told of each round, in words.
+        several: of which it is one: the disk must have room for all. None: alone.
 
     Raises:
         ValueError, FileNotFoundError: bad settings, model or texts; a folder of other settings.
         ProgramFailed: a program that did not give its scores. What was generated is kept: call again to go on.
-        OSError: not enough room on the disk.
+        OSError: not enough room on the disk, or none any more.
         FloatingPointError: a fit's loss is not finite.
     """
     out = Path(out)
@@ -94,16 +110,16 @@ def run(
         raise ValueError(f"seeds must be left out, see `run_seeds`; got {settings.seeds}")
     if any(out.glob(f"seed-*/{SETTINGS}")):
         raise ValueError(f"{out} holds a run of several seeds: use another folder, or remove it")
-    with neural_settings(), checkpoints.alone(out):
+    with full_is_said(out), neural_settings(), checkpoints.alone(out):
         try:
-            return _run(settings, out, watch)
+            return _run(settings, out, watch, several or Several(out, 1))
         except programs.ProgramFailed as error:
             raise programs.ProgramFailed(
                 f"{error}. What was fitted and written is kept in {out}: the same command goes on from there"
             ) from None
 
 
-def _run(s: Settings, out: Path, watch: Callable[[str], None]) -> list[loop.Record]:
+def _run(s: Settings, out: Path, watch: Callable[[str], None], several: Several) -> list[loop.Record]:
     for who, one in (("verifier", s.verifier), ("correct", s.correct)):
         programs.check_there(one.command, who)
     made_of = materials(s)
@@ -111,8 +127,7 @@ def _run(s: Settings, out: Path, watch: Callable[[str], None]) -> list[loop.Reco
         watch(words)
     identity = _identity(s, made_of)
     _check_same(out, identity)
-    need = needs(s, made_of)
-    check_room(out, need.disk_bytes)
+    check_room(several.folder, several.number * needs(s, made_of).disk_bytes)
     records.note_texts(out, made_of.counts)
     mine = text_task(s, made_of)
     folder = out / "rounds"
@@ -345,4 +360,4 @@ def _save_model(out: Path, made_of: Materials, saved: checkpoints.Saved | None) 
         )
 
 
-__all__ = ["Need", "needs", "run"]
+__all__ = ["Need", "Several", "needs", "run"]

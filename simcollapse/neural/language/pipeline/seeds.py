@@ -12,8 +12,9 @@ from pathlib import Path
 from simcollapse.neural import checkpoints, loop
 from simcollapse.neural.language.pipeline import records
 from simcollapse.neural.language.pipeline.records import DECISIONS, METRICS, SAMPLES
-from simcollapse.neural.language.pipeline.running import SETTINGS, run
+from simcollapse.neural.language.pipeline.running import SETTINGS, Several, run
 from simcollapse.neural.language.pipeline.settings import Settings
+from simcollapse.neural.language.room import full_is_said
 
 
 def run_seeds(
@@ -32,13 +33,13 @@ def run_seeds(
         raise ValueError("seeds must name one seed or more, got none")
     if (out / SETTINGS).exists():
         raise ValueError(f"{out} holds a run of one seed, without seeds: use another folder, or remove it")
-    found = {}
-    with checkpoints.alone(out):
+    found, several = {}, Several(out, len(settings.seeds))
+    with full_is_said(out), checkpoints.alone(out):
         for seed in settings.seeds:
             one = dataclasses.replace(settings, seed=seed, seeds=())
             try:
                 found[seed] = run(
-                    one, folder(out, seed), lambda words, seed=seed: watch(f"seed {seed}: {words}")
+                    one, folder(out, seed), lambda words, seed=seed: watch(f"seed {seed}: {words}"), several
                 )
             finally:
                 gather(out, settings.seeds)
