@@ -427,8 +427,8 @@ class TestOwnCheckpoint:
         assert got.checkpoint.config.length == 12 and got.checkpoint.config.context == 24
         assert read(width=20).checkpoint.config.length == 20
         # 20 words of prompt leave no room for an answer of 6 tokens in 24
-        row = json.dumps({"q": " ".join(["w1"] * 15), "a": "w2"})
-        (tmp_path / "pairs.jsonl").write_text("\n".join([*pairs[:10], *[row] * 30]))
+        long = [json.dumps({"q": " ".join([f"w{i}"] * 15), "a": "w2"}) for i in range(30)]
+        (tmp_path / "pairs.jsonl").write_text("\n".join([*pairs[:10], *long]))
         for too_long in ("drop", "truncate"):
             got = read(held_out=20, too_long=too_long)
             lost = int(got.told[0].split("held out (")[1].split(" ")[0])

@@ -1,4 +1,5 @@
 import gzip
+import itertools
 import json
 import os
 import sys
@@ -76,9 +77,12 @@ def test_published_templates(folder, name, file):
     assert len(texts.load(name, "train", 1).pairs) == 1
 
 
-@pytest.mark.skipif(
+REAL = pytest.mark.skipif(
     not os.environ.get(VARIABLE) or not (Path(os.environ[VARIABLE]) / "xsum").is_dir(), reason="no real texts"
 )
+
+
+@REAL
 @pytest.mark.parametrize("name", texts.KNOWN)
 def test_the_published_files_are_read(name):
     for split in texts.KNOWN[name].files:
@@ -287,3 +291,36 @@ def test_held_out_pairs_are_apart():
         len(out.pairs) == 5 and len(left.pairs) == 15 and set(left.pairs) | set(out.pairs) == set(some.pairs)
     )
     assert encoding.held_out(some, 5, seed=1)[1].pairs != out.pairs
+
+
+def test_pairs_of_a_prompt_are_learned_or_held_out():
+    """As two answers to each prompt of HelpSteer2."""
+    twice = Texts([Pair(str(n // 2), str(n)) for n in range(20)], "", "twice")
+    for number, seed in itertools.product((1, 2, 5, 6, 17, 18), range(5)):
+        left, out = encoding.held_out(twice, number, seed)
+        assert not {pair.prompt for pair in left.pairs} & {pair.prompt for pair in out.pairs}
+        assert len(out.pairs) == number and len(left.pairs) == 20 - number - number % 2
+    with pytest.raises(ValueError, match=r"held_out must leave a prompt .* twice has 10 of them; got 19"):
+        encoding.held_out(twice, 19)
+    # One more prompt with a single pair makes up an odd number.
+    left, out = encoding.held_out(twice._replace(pairs=[*twice.pairs, Pair("x", "y")]), 5)
+    assert len(out.pairs) == 5 and len(left.pairs) == 16 and Pair("x", "y") in out.pairs
+    # A prompt of many pairs is learned, where others make up the number; else it is held out in part.
+    most = Texts([*(Pair("p", str(n)) for n in range(30)), *(Pair(str(n), "") for n in range(10))], "", "")
+    left, out = encoding.held_out(most, 9)
+    assert len(left.pairs) == 31 and "p" not in {pair.prompt for pair in out.pairs}
+    left, out = encoding.held_out(most, 20)
+    assert len(out.pairs) == 20 and left.pairs and "p" not in {pair.prompt for pair in left.pairs}
+    # Where prompts tell nothing apart, pairs are drawn one by one.
+    for pairs in ([Pair("p", str(n)) for n in range(9)], [Pair("", "a")] * 8 + [Pair("p", "b")]):
+        left, out = encoding.held_out(Texts(pairs, "", ""), 4)
+        assert (len(left.pairs), len(out.pairs)) == (5, 4)
+
+
+@REAL
+def test_of_no_published_set_are_prompts_learned_and_held_out():
+    """But of stories, which have none."""
+    for name in ("xsum", "helpsteer2", "alpaca"):
+        left, out = encoding.held_out(texts.load(name, "train"), 100)
+        assert not {pair.prompt for pair in left.pairs} & {pair.prompt for pair in out.pairs}
+        assert len(out.pairs) == 100

@@ -159,14 +159,58 @@ def rows_of(prompts: Sequence[Sequence[int]], answers: Sequence[Sequence[int]], 
 
 
 def held_out(texts: Texts, number: int, seed: int = 0) -> tuple[Texts, Texts]:
-    """All but `number` pairs, and these, drawn without regard to their order."""
+    """The pairs that may be learned, and `number` held out, drawn by prompt without regard to their order.
+
+    Of no prompt are there pairs in both parts. Where whole prompts do not make up the number, pairs of one more are
+    held out and its others are in neither part. An empty prompt, or one that all pairs share, tells none apart: its
+    pairs are drawn one by one.
+
+    Raises:
+        ValueError: `number` < 1 or not less than the pairs, or no prompt is left to learn from.
+    """
     number = check_whole("number", number, 1, len(texts.pairs) - 1)
-    order = np.random.default_rng(seed).permutation(len(texts.pairs))
+    order = np.random.default_rng(seed).permutation(len(texts.pairs)).tolist()
+    same = _same_prompt(texts)
+    groups = list(dict.fromkeys(same[place] for place in order))
+    held, left = _dealt(groups, number)
+    if not left:
+        raise ValueError(
+            f"held_out must leave a prompt to learn from, {texts.source} has {len(groups)} of them; got {number}"
+        )
 
-    def part(places: np.ndarray) -> Texts:
-        return texts._replace(pairs=[texts.pairs[i] for i in np.sort(places).tolist()])
+    def part(places: Sequence[int]) -> Texts:
+        return texts._replace(pairs=[texts.pairs[i] for i in sorted(places)])
 
-    return part(order[number:]), part(order[:number])
+    return part(left), part(held)
+
+
+def _same_prompt(texts: Texts) -> list[tuple[int, ...]]:
+    """For each pair, the places of all with its prompt."""
+    places: dict[Any, list[int]] = {}
+    for place, pair in enumerate(texts.pairs):
+        places.setdefault(pair.prompt or place, []).append(place)
+    if len(places) == 1:
+        return [(place,) for place in range(len(texts.pairs))]
+    groups = {key: tuple(group) for key, group in places.items()}
+    return [groups[pair.prompt or place] for place, pair in enumerate(texts.pairs)]
+
+
+def _dealt(groups: list[tuple[int, ...]], number: int) -> tuple[list[int], list[int]]:
+    """`number` places of groups, and the places of groups that have none among these.
+
+    Of the first groups that fit whole; where such do not make up the number, of the first ones.
+    """
+    for part in (False, True):
+        held, left = [], []
+        for group in groups:
+            room = number - len(held)
+            if room >= len(group) or (part and room):
+                held += group[:room]
+            else:
+                left += group
+        if len(held) == number:
+            break
+    return held, left
 
 
 def _cut(prompt: list[int], most: int, first: list[int], tail: list[int]) -> list[int]:

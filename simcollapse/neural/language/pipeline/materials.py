@@ -80,7 +80,7 @@ def _read(s: Settings) -> Materials:
     if reader is None:
         raise ValueError(f"{s.model} must have a tokenizer.json to read texts, it has none")
     width = _width(s, decoder)
-    real, held = _dealt(s)
+    real, held, beside = _dealt(s)
     asked = _asked(s) if s.prompts else real
     every = real._replace(pairs=[*real.pairs, *held.pairs, *asked.pairs])
     start = encoding.start_of(every, reader, decoder.start)
@@ -108,7 +108,7 @@ def _read(s: Settings) -> Materials:
     cut = " and cut" if s.too_long == "truncate" else ""
     told = (
         f"{real.source}: {len(learned.places):,} real texts ({_lost(learned, cut)}), {len(measured.places):,} held out "
-        f"({_lost(measured, cut)})",
+        f"({_lost(measured, cut)})" + (f", {beside:,} left out whose prompts are held out" if beside else ""),
         f"{asked.source}: {len(fitted.prompts):,} prompts of {len(asked.pairs):,} ({fitted.too_long:,} too long{cut})",
     )
     marks = {*decoder.stops, *([] if decoder.start is None else [decoder.start])}
@@ -149,8 +149,8 @@ def _width(s: Settings, decoder: Config) -> int:
     return width
 
 
-def _dealt(s: Settings) -> tuple[texts.Texts, texts.Texts]:
-    """Real texts, and those held out."""
+def _dealt(s: Settings) -> tuple[texts.Texts, texts.Texts, int]:
+    """Real texts, those held out, and how many are neither."""
     loaded = _texts(s)
     there = len(loaded.pairs)
     if s.held_out >= there:
@@ -163,7 +163,8 @@ def _dealt(s: Settings) -> tuple[texts.Texts, texts.Texts]:
             f"n_real must be at most {len(real.pairs):,}, the texts of {loaded.source} that are not held out, got "
             f"{s.n_real}"
         )
-    return real._replace(pairs=real.pairs[: s.n_real]), held
+    beside = there - len(real.pairs) - len(held.pairs)
+    return real._replace(pairs=real.pairs[: s.n_real]), held, beside
 
 
 def _lost(encoded: encoding.Encoded, cut: str) -> str:
