@@ -452,6 +452,22 @@ class TestOwnCheckpoint:
         (tmp_path / "asked.jsonl").write_text('{"q": "", "a": "w2"}\n')
         assert materials.materials(asked).prompts == [[4]]
 
+    def test_a_tokenizer_that_knows_little_of_the_texts_is_said(self, given, tmp_path):
+        file = tmp_path / "mine" / "tokenizer.json"
+        made = json.loads(file.read_text())
+
+        def read(kept, prompt):
+            model = made["model"] | {"vocab": {word: i for i, word in enumerate(kept)}}
+            file.write_text(json.dumps(made | {"model": model}))
+            return materials.materials(dataclasses.replace(given, prompt=prompt))
+
+        words = list(made["model"]["vocab"])
+        with pytest.warns(UserWarning, match="knows 10 tokens of the model's vocabulary of 48: is it"):
+            with pytest.raises(ValueError, match=r"tokenizer of .*mine knows, in 25 of them it knows none"):
+                read([*words[:2], *words[-8:]], "{q}")
+        with pytest.warns(UserWarning, match=r"tokenizer of .*mine does not know \d\d% of what it reads"):
+            read(words[:-20], "Q: {q} A:")
+
     def test_what_does_not_fit_is_said(self, given, tmp_path):
         cases = (
             (
@@ -499,7 +515,10 @@ class TestOwnCheckpoint:
         monkeypatch.setenv("SIMCOLLAPSE_DATA", str(tmp_path))
         own = dataclasses.replace(given, data="xsum", prompt="Q: {document} A:", completion=" {summary}")
         plain = dataclasses.replace(own, prompt="{prompt}", completion="{completion}")
-        told = [m.reader.decode(m.prompts)[0] for m in map(materials.materials, (own, plain))]
+        read = [materials.materials(own)]
+        with pytest.warns(UserWarning, match="does not know"):
+            read.append(materials.materials(plain))
+        told = [m.reader.decode(m.prompts)[0] for m in read]
         assert (
             told[0].startswith("Q : w") and "Q" not in told[1]
         )  # words that the tokenizer has not are left out

@@ -430,7 +430,7 @@ def _levels(asked):
 
 def test_a_checkpoint_with_a_short_context_is_refused(tmp_path):
     small = config.config(vocabulary=48, width=16, layers=1, heads=2, hidden=16, context=24)
-    maker = tokenizers.Tokenizer(tokenizers.models.WordLevel({"w": 0}, "w"))
+    maker = tokenizers.Tokenizer(tokenizers.models.WordLevel({f"w{i}": i for i in range(48)}, "w0"))
     params = jax.tree.map(np.asarray, models.init(small, jax.random.key(0)))
     published.save(tmp_path / "mine", Checkpoint(small, params, Tokens(maker)))
     asked = dataclasses.replace(TINY, data="xsum", checkpoint=str(tmp_path / "mine"), tokens=25)

@@ -2,11 +2,14 @@
 
 import functools
 import json
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import tokenizers
+
+FEW = 0.5  # share of a model's vocabulary: padding, and tokens kept for later, are less
 
 
 class Tokens:
@@ -51,12 +54,24 @@ class Tokens:
         """Whether both make the same tokens of every text, as far as what they are made of tells."""
         return self._tokenizer.to_str() == other._tokenizer.to_str()
 
+    def unknown(self) -> int | None:
+        """The token of what it does not know; None: there is none, as where bytes stand for it."""
+        word = getattr(self._tokenizer.model, "unk_token", None)
+        return None if word is None else self.token(word)
+
     def check_fits(self, vocabulary: int) -> None:
-        """Raise ValueError unless all tokens are below `vocabulary`."""
-        most = max(self._tokenizer.get_vocab(with_added_tokens=True).values(), default=-1)
+        """Raise ValueError unless all tokens are below `vocabulary`; warn if they are few of those."""
+        known = self._tokenizer.get_vocab(with_added_tokens=True)
+        most = max(known.values(), default=-1)
         if most >= vocabulary:
             raise ValueError(
                 f"the tokenizer must fit the model's vocabulary of {vocabulary} tokens, its largest token is {most}"
+            )
+        if len(known) < FEW * vocabulary:
+            warnings.warn(
+                f"the tokenizer knows {len(known):,} tokens of the model's vocabulary of {vocabulary:,}: is it the "
+                "model's?",
+                stacklevel=2,
             )
 
     def save(self, path: Path) -> None:

@@ -1,5 +1,7 @@
 """Model and texts of a run of `lm-loop`, read and counted."""
 
+import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,6 +20,7 @@ from simcollapse.neural.language.rows import Reader, prompts_of
 Tree = Any
 EMBEDDED_WIDTH, EMBEDDED_LAYERS, EMBEDDED_STEPS = 32, 2, 600
 EMBEDDED_REAL = 400
+MANY = 0.1  # share of tokens that are not known at which something is wrong: a tokenizer's own texts have next to none
 
 
 class Materials(NamedTuple):
@@ -104,6 +107,7 @@ def _read(s: Settings) -> Materials:
         raise ValueError(
             f"no prompt of {len(asked.pairs):,} leaves room for an answer of {s.generate.most} tokens"
         )
+    _check_known(s.model, reader.unknown(), fitted.prompts, learned.rows, () if start is None else (start,))
     longest = max(learned.rows["tokens"].shape[1], max(map(len, fitted.prompts)) + s.generate.most)
     cut = " and cut" if s.too_long == "truncate" else ""
     told = (
@@ -165,6 +169,30 @@ def _dealt(s: Settings) -> tuple[texts.Texts, texts.Texts, int]:
         )
     beside = there - len(real.pairs) - len(held.pairs)
     return real._replace(pairs=real.pairs[: s.n_real]), held, beside
+
+
+def _check_known(
+    model: str, unknown: int | None, prompts: Sequence[Sequence[int]], rows: Tree, marks: Sequence[int]
+):
+    """Warn where many tokens of the texts are the unknown one.
+
+    Raises:
+        ValueError: all tokens of all prompts are.
+    """
+    if unknown is None:
+        return
+    words = {token for prompt in prompts for token in prompt if token not in marks}
+    if words == {unknown}:
+        raise ValueError(
+            f"prompts must have words that the tokenizer of {model} knows, in {len(prompts):,} of them it knows none"
+        )
+    there = np.arange(rows["tokens"].shape[1]) < rows["length"][:, None]
+    share = np.mean(rows["tokens"][there] == unknown)
+    if share > MANY:
+        warnings.warn(
+            f"the tokenizer of {model} does not know {share:.0%} of what it reads of the real texts",
+            stacklevel=2,
+        )
 
 
 def _lost(encoded: encoding.Encoded, cut: str) -> str:
