@@ -223,6 +223,30 @@ def test_a_dry_run_says_what_it_takes(files, capsys):
     assert not out.exists()
 
 
+@pytest.mark.parametrize("workflow", settings.WORKFLOWS)
+@pytest.mark.parametrize("n_real, n_per_round", [(6, 12), (20, 12)])
+def test_a_dry_run_counts_the_rows_of_the_largest_fit(files, monkeypatch, workflow, n_real, n_per_round):
+    """As the loop fits; one in six is kept, in two rounds."""
+    config, program, out = files
+    program.write_text(GOOD)
+    asked = dataclasses.replace(
+        pipeline.read(config), workflow=workflow, n_real=n_real, n_per_round=n_per_round
+    )
+    asked = dataclasses.replace(asked, verifier=dataclasses.replace(asked.verifier, share=1 / 6))
+    with neural_settings():
+        read = materials.materials(asked)
+    rows = []
+    monkeypatch.setattr(
+        running.Tuner,
+        "fit",
+        lambda self, key, params, given, *more: rows.append(len(given["begin"])) or (params, {}),
+    )
+    pipeline.run(asked, out)
+    need = pipeline.needs(asked, read)
+    assert len(rows) == 3 and need.fit_rows == max(rows)
+    assert need.fit_tokens == max(rows) * read.rows["tokens"].shape[1]
+
+
 def test_too_little_disk_is_said_before_the_run(files, monkeypatch):
     config, _, out = files
     free(monkeypatch, 1)

@@ -269,7 +269,12 @@ def needs(s: Settings, made_of: Materials) -> Need:
     real = pools.count(made_of.rows)
     share = 1.0 if s.verifier.share is None else s.verifier.share
     new = s.n_per_round * share
-    most = real + new * s.rounds if s.workflow == "accumulate" else max(real, new)
+    seen = {
+        "replace": new,
+        "accumulate": real + new * s.rounds,
+        "accumulate_subsample": min(s.n_per_round, real + new * s.rounds),  # as many as the round generated
+    }
+    most = math.ceil(max(real, seen[s.workflow]))
     pool = (real + new * s.rounds) * width * FLOAT
     copies = checkpoints.KEPT + 1 + s.save_model + (s.correct.by == "command")
     return Need(
@@ -277,8 +282,8 @@ def needs(s: Settings, made_of: Materials) -> Need:
         int(copies * (size * FLOAT + pool)),
         COPIES * size * FLOAT
         + (0 if made_of.judge is None else names.parameters(made_of.judge.config) * FLOAT),
-        math.ceil(most),
-        math.ceil(most * width),
+        most,
+        most * width,
         s.n_per_round * s.rounds,
     )
 
