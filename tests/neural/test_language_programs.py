@@ -1,8 +1,11 @@
 """Verifier programs that behave, and every way we know in which they do not."""
 
 import os
+import signal
+import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -72,18 +75,55 @@ def test_one_that_hangs_is_ended_with_its_children(tmp_path):
     with pytest.raises(ProgramFailed, match=r"gave no answer within 2 s and was ended; .*loading"):
         told(code, timeout_s=2)
     assert time.monotonic() - begun < 15
-    child = int((tmp_path / "child").read_text())
+    assert ended(int((tmp_path / "child").read_text()))
+
+
+def ended(process):
     for _ in range(100):
         try:
-            os.kill(child, 0)
-            with open(f"/proc/{child}/stat") as stat:  # a zombie waits for whoever adopted it
+            os.kill(process, 0)
+            with open(f"/proc/{process}/stat") as stat:  # a zombie waits for whoever adopted it
                 if stat.read().split()[2] == "Z":
-                    break
+                    return True
         except (ProcessLookupError, FileNotFoundError):
-            break
+            return True
         time.sleep(0.05)
-    else:
-        pytest.fail("the child still runs")
+    return False
+
+
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGHUP])
+def test_one_that_hangs_is_ended_where_this_process_is_told_to_end(tmp_path, end):
+    code = f"import os, time; open({str(tmp_path / 'child')!r}, 'w').write(str(os.getpid())); time.sleep(60)"
+    asks = (
+        "import sys\nfrom simcollapse.neural.language.pipeline.programs import ask\n"
+        f"try:\n ask([sys.executable, '-S', '-c', {code!r}], [{{}}], timeout_s=50)\n"
+        "finally:\n print('cleaned')"
+    )
+    with subprocess.Popen([sys.executable, "-c", asks], stdout=subprocess.PIPE, text=True) as process:
+        file = tmp_path / "child"
+        for _ in range(600):
+            if file.exists() and file.read_text():
+                break
+            time.sleep(0.05)
+        process.send_signal(end)
+        written, _ = process.communicate(timeout=30)
+    assert process.returncode == 128 + end and written == "cleaned\n"
+    assert ended(int(file.read_text()))
+
+
+def test_signals_are_left_as_they_were():
+    """Also where another handler stands, and in a thread, which may set none."""
+    seen = []
+    told(GOOD)
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    before = signal.signal(signal.SIGTERM, lambda number, frame: seen.append(number))
+    try:
+        told(f"import os, signal\nos.kill(os.getppid(), signal.SIGTERM)\n{GOOD}")
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert seen == [signal.SIGTERM]
+    with ThreadPoolExecutor(1) as pool:
+        assert len(pool.submit(told, GOOD).result()) == 5
 
 
 def test_one_that_writes_without_end_is_ended():

@@ -1,7 +1,7 @@
 """Scores from a user's own program: JSON lines on its standard input, one number a line on its standard output.
 
 Whatever the program does, this returns N numbers or raises `ProgramFailed`, which says what happened. It is started in
-a process group of its own, which is ended with it.
+a process group of its own, which is ended with it, also where this process is told to end meanwhile.
 """
 
 import contextlib
@@ -12,8 +12,9 @@ import shutil
 import signal
 import subprocess
 import tempfile
+import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import IO, Any
 
 import numpy as np
@@ -22,6 +23,7 @@ LINES, LONGEST = 5, 300  # of standard error that a message repeats, and charact
 ROOM = 2**20  # bytes of output besides those of the scores; more is a program gone wrong
 A_SCORE = 200  # bytes
 NOISE = 2**28  # bytes of standard error
+ENDS = (signal.SIGTERM, signal.SIGHUP)  # of a scheduler, `kill`, a terminal that is closed
 
 
 class ProgramFailed(ValueError):
@@ -50,6 +52,7 @@ def ask(
     Raises:
         ProgramFailed: it cannot be started, fails, takes too long, writes what are no finite numbers, not N lines, or
             far too much.
+        SystemExit: this process was told to end, see `ENDS`; the program is ended first.
     """
     name = f"{who} program {' '.join(command)!r}"
     with (
@@ -60,7 +63,8 @@ def ask(
         given.writelines(json.dumps(row) + "\n" for row in rows)
         given.flush()
         given.seek(0)
-        trouble = _run(command, name, given, out, errors, timeout_s, ROOM + A_SCORE * len(rows))
+        with _signals() as told:
+            trouble = _run(command, name, given, out, errors, timeout_s, ROOM + A_SCORE * len(rows), told)
         if trouble:
             raise ProgramFailed(f"{name} {trouble}{_last_words(errors)}")
         out.seek(0)
@@ -71,7 +75,28 @@ def ask(
             raise ProgramFailed(f"{name} {error}{_last_words(errors)}") from None
 
 
-def _run(command, name, given, out, errors, timeout_s, room) -> str:
+@contextlib.contextmanager
+def _signals() -> Iterator[list[int]]:
+    """Signals that tell this process to end, as they come; at the end it does.
+
+    They are noted and not raised, so that none comes between the start of a program and the care for its end. Those
+    that somebody else handles or ignores stay with them.
+    """
+    told: list[int] = []
+    mine = threading.current_thread() is threading.main_thread()
+    held = [end for end in ENDS if mine and signal.getsignal(end) is signal.SIG_DFL]
+    for end in held:
+        signal.signal(end, lambda number, frame: told.append(number))
+    try:
+        yield told
+    finally:
+        for end in held:
+            signal.signal(end, signal.SIG_DFL)
+        if told:
+            raise SystemExit(128 + told[0])
+
+
+def _run(command, name, given, out, errors, timeout_s, room, told) -> str:
     """What went wrong; empty: it ended well."""
     try:
         process = subprocess.Popen(
@@ -87,6 +112,8 @@ def _run(command, name, given, out, errors, timeout_s, room) -> str:
                 code = process.wait(max(0.0, min(left, 0.2)))
                 break
             except subprocess.TimeoutExpired:
+                if told:
+                    return "was ended"
                 if left <= 0:
                     return f"gave no answer within {timeout_s:g} s and was ended"
                 if os.fstat(out.fileno()).st_size > room or os.fstat(errors.fileno()).st_size > NOISE:
