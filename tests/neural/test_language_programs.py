@@ -22,6 +22,7 @@ def told(code, rows=ROWS, timeout_s=20.0):
 
 def test_scores_come_back_in_order():
     np.testing.assert_array_equal(told(GOOD), [0, 1, 2, 3, 4])
+    np.testing.assert_array_equal(told("print('+1\\n 2.\\n.5\\r\\n1E2\\n0')"), [1, 2, 0.5, 100, 0])
     np.testing.assert_array_equal(
         told("import sys\nfor l in sys.stdin.read().splitlines(): print('-1e-3 ')"), -1e-3
     )
@@ -52,6 +53,9 @@ def test_a_program_that_does_not_read_its_input_is_no_trouble():
         ("print('1\\n2\\n\\n4\\n5')", r"line 3 is ''"),
         ("print('1\\n2\\nnan\\n4\\n5')", r"one finite number a line, line 3 is 'nan'"),
         ("print('inf\\n' * 5)", r"line 1 is 'inf'"),
+        ("print('1_0\\n' * 5)", r"one finite number a line, line 1 is '1_0'"),
+        ("import sys; sys.stdout.buffer.write('1\\n٣\\n'.encode())", r"one finite number a line, line 2 is '٣'"),
+        ("print('1e999\\n' * 5)", r"line 1 is '1e999'"),
         ("print('1\\n2')", r"one number for each of 5 completions, it wrote 2"),
         ("print('1\\n' * 6)", r"of 5 completions, it wrote 6"),
         ("pass", r"of 5 completions, it wrote 0"),

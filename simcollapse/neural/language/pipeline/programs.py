@@ -8,6 +8,7 @@ import contextlib
 import json
 import math
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -23,6 +24,7 @@ LINES, LONGEST = 5, 300  # of standard error that a message repeats, and charact
 ROOM = 2**20  # bytes of output besides those of the scores; more is a program gone wrong
 A_SCORE = 200  # bytes
 NOISE = 2**28  # bytes of standard error
+NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?\s*", re.ASCII | re.IGNORECASE)
 ENDS = (signal.SIGTERM, signal.SIGHUP)  # of a scheduler, `kill`, a terminal that is closed
 
 
@@ -130,11 +132,7 @@ def _run(command, name, given, out, errors, timeout_s, room, told) -> str:
 def _scores(written: str, number: int) -> np.ndarray:
     lines = written.rstrip().splitlines()
     for place, line in enumerate(lines, start=1):
-        try:
-            good = math.isfinite(float(line))
-        except ValueError:
-            good = False
-        if not good:
+        if not NUMBER.fullmatch(line) or not math.isfinite(float(line)):
             raise ValueError(f"must write one finite number a line, line {place} is {line.strip()[:80]!r}")
     if len(lines) != number:
         raise ValueError(f"must write one number for each of {number} completions, it wrote {len(lines)}")
