@@ -160,6 +160,19 @@ def test_bad_files(folder, content, words):
         texts.read("bad.jsonl")
 
 
+def test_a_missing_file_says_what_to_give(folder):
+    made = texts.template("{question} =", " {answer}")
+    with pytest.raises(
+        FileNotFoundError, match=r"none\.jsonl.*JSON object a line, with question, answer\) or \.txt"
+    ):
+        texts.read("none.jsonl", made)
+    for read in (texts.read, texts.columns):
+        with pytest.raises(
+            FileNotFoundError, match=r"sets are xsum, helpsteer2, .*Did you mean 'helpsteer2'\?"
+        ):
+            read("helpsteer")
+
+
 def test_other_bad_files(folder):
     (folder / "bad.jsonl.gz").write_bytes(b"no gzip")
     with pytest.raises(ValueError, match="cannot be read"):

@@ -115,13 +115,14 @@ def read(path: str | Path, template: Template | None = None, number: int | None 
         ValueError: a line that is no object, a column that is missing (those present are listed) or not text.
     """
     number = None if number is None else check_whole("number", number, 1)
-    file = find_file(path)
-    return _filled(itertools.islice(_rows(file), number), PLAIN if template is None else template, file.name)
+    template = PLAIN if template is None else template
+    file = _own(path, f", with {', '.join(template.columns())}")
+    return _filled(itertools.islice(_rows(file), number), template, file.name)
 
 
 def columns(path: str | Path) -> set[str]:
     """Those of the first row of a file that `read` reads; none of a file without rows."""
-    return set(next(_rows(find_file(path)), {}))
+    return set(next(_rows(_own(path)), {}))
 
 
 def template(prompt: str, completion: str) -> Template:
@@ -170,6 +171,17 @@ def _filled(rows: Iterable[Row], template: Template, source: str) -> Texts:
     if not pairs:
         raise ValueError(f"{source} has no rows")
     return Texts(pairs, template.tail(), source)
+
+
+def _own(path: str | Path, columns: str = "") -> Path:
+    """A user's own file."""
+    try:
+        return find_file(path)
+    except FileNotFoundError as error:
+        raise FileNotFoundError(
+            f"{error}. Give a file .jsonl or .ndjson (one JSON object a line{columns}) or .txt (after each story a "
+            f"line {END_OF_STORY}), also .gz; published sets are {', '.join(KNOWN)}{nearest(str(path), KNOWN)}"
+        ) from None
 
 
 def _found(name: str, file: str) -> Path:
