@@ -368,8 +368,13 @@ def test_gguf_files_that_do_not_fit(tmp_path):
     strange = [("blk.0.attn_q.bias", np.zeros(16, np.float32))]
     with pytest.raises(ValueError, match=r"'blk\.0\.attn_q\.bias' .* none of a llama model's"):
         checkpoints.load(write_gguf(tmp_path / "a.gguf", "llama", extra=strange))
-    with pytest.raises(ValueError, match=r"lacks model\.norm\.weight"):
+    with pytest.raises(ValueError, match=r"b\.gguf must hold .* it lacks output_norm\.weight$"):
         checkpoints.load(write_gguf(tmp_path / "b.gguf", "llama", lacks=["model.norm.weight"]))
+    lost = [f"model.layers.{i}.mlp.{name}_proj.weight" for i in (0, 1) for name in ("gate", "up", "down")]
+    with pytest.raises(
+        ValueError, match=r"lacks blk\.0\.ffn_gate\.weight, .*, blk\.1\.ffn_up\.weight and 1 more$"
+    ):
+        checkpoints.load(write_gguf(tmp_path / "c.gguf", "llama", lacks=lost))
 
 
 # --- tokenizers ---

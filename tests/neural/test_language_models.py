@@ -284,6 +284,7 @@ def test_configs_of_earlier_versions_are_read():
     }
     got = read({**SMALL, "rope_theta": 500_000.0, "rope_scaling": scaling})
     assert got.rope == rotary.Rope(500_000.0, "llama3", 8.0, 1.0, 4.0, 8192)
+    assert read({**SMALL, "architectures": "LlamaForCausalLM"}) == read(SMALL)
     old = read({**SMALL, "rope_scaling": {"type": "linear", "factor": 2.0}})
     assert old.rope == rotary.Rope(10_000.0, "linear", 2.0) and not old.tied
     gemma = read({**SMALL, "architectures": ["Gemma2ForCausalLM"], "eos_token_id": [1, 7]})
@@ -298,6 +299,8 @@ def test_configs_of_earlier_versions_are_read():
             {"architectures": ["MistralForCausalLM"]},
             "one of LlamaForCausalLM, Gemma2ForCausalLM, got 'Mistral",
         ),
+        ({"architectures": "MistralForCausalLM"}, "got 'MistralForCausalLM'"),
+        ({"hidden_size": 0}, "config.json: hidden_size must be a whole number >= 1, got 0"),
         ({"architectures": None, "model_type": "gpt2"}, "architecture must be one of .* got 'gpt2'"),
         ({"attention_bias": True}, "attention_bias must be false"),
         ({"hidden_act": "relu"}, "activation of llama must be 'silu', got 'relu'"),
@@ -333,6 +336,9 @@ def test_bad_sizes():
     sizes = {"vocabulary": 40, "width": 16, "layers": 2, "heads": 4, "hidden": 24}
     with pytest.raises(ValueError, match=r"config\.json must have vocab_size"):
         read({"architectures": ["LlamaForCausalLM"]})
+    for name in ("hidden_size", "num_key_value_heads", "max_position_embeddings"):
+        with pytest.raises(TypeError, match=rf"config\.json: {name} must be a whole number, got '16'"):
+            read({**SMALL, name: "16"})
     with pytest.raises(ValueError, match="head must be even"):
         config(**sizes, head=5)
     with pytest.raises(ValueError, match="windows must have one entry for each of the 2 layers, got 1"):

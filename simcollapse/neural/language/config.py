@@ -167,6 +167,8 @@ def read(
     missing = [name for name in _NEEDED if name not in json]
     if missing:
         raise ValueError(f"config.json must have {', '.join(missing)}")
+    sizes = {name: _whole_entry(json, name) for name in _NEEDED}
+    optional = {name: _whole_entry(json, name) for name in _OPTIONAL if json.get(name)}
     for name in ("attention_bias", "mlp_bias"):
         if json.get(name):
             raise ValueError(
@@ -187,19 +189,19 @@ def read(
         }
     return config(
         family,
-        vocabulary=json["vocab_size"],
-        width=json["hidden_size"],
-        layers=json["num_hidden_layers"],
-        heads=json["num_attention_heads"],
-        kv_heads=json.get("num_key_value_heads"),
-        head=json.get("head_dim") or (256 if family == "gemma2" else None),
-        hidden=json["intermediate_size"],
+        vocabulary=sizes["vocab_size"],
+        width=sizes["hidden_size"],
+        layers=sizes["num_hidden_layers"],
+        heads=sizes["num_attention_heads"],
+        kv_heads=optional.get("num_key_value_heads"),
+        head=optional.get("head_dim", 256 if family == "gemma2" else None),
+        hidden=sizes["intermediate_size"],
         context=scalings.context(json),
         tied=json.get("tie_word_embeddings", family == "gemma2"),
         epsilon=json.get("rms_norm_eps", 1e-6),
         rope=scalings.read(json),
         start=json.get("bos_token_id"),
-        stops=_stops({"config.json": json, "generation_config.json": generation}, json["vocab_size"]),
+        stops=_stops({"config.json": json, "generation_config.json": generation}, sizes["vocab_size"]),
         precision=precision,
         **own,
     )
@@ -244,6 +246,11 @@ def written(config: Config) -> dict[str, Any]:
 
 
 _NEEDED = ("vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size")
+_OPTIONAL = ("num_key_value_heads", "head_dim", "max_position_embeddings")
+
+
+def _whole_entry(json: Mapping[str, Any], name: str) -> int:
+    return check_whole(f"config.json: {name}", json[name], 1)
 
 
 def _whole(value: float) -> float | int:
@@ -254,6 +261,7 @@ def _family(json: Mapping[str, Any]) -> str:
     named = json.get("architectures") or [
         ARCHITECTURES.get(json.get("model_type", ""), json.get("model_type"))
     ]
+    named = [named] if isinstance(named, str) else named
     for family, architecture in ARCHITECTURES.items():
         if named[0] == architecture:
             return family

@@ -9,6 +9,7 @@ import gguf
 import numpy as np
 
 from simcollapse.checks import check_choice
+from simcollapse.neural.language import names
 from simcollapse.neural.language.config import Config, config
 from simcollapse.neural.transformer.rotary import Rope, frequencies
 
@@ -40,8 +41,8 @@ def read_gguf(path: Path, precision: str = "float32") -> tuple[Config, dict[str,
     """Config, tensors by Hugging Face's names in single precision, and the file's metadata.
 
     Raises:
-        ValueError: not a GGUF file, a family that is not supported, missing metadata, an unknown tensor or a scaling of
-            RoPE that is not supported.
+        ValueError: not a GGUF file, a family that is not supported, missing metadata or tensors, an unknown tensor or a
+            scaling of RoPE that is not supported.
     """
     try:
         reader = gguf.GGUFReader(path)
@@ -50,11 +51,24 @@ def read_gguf(path: Path, precision: str = "float32") -> tuple[Config, dict[str,
     facts = {name: field.contents() for name, field in reader.fields.items()}
     raw = {tensor.name: tensor for tensor in reader.tensors}
     made = _config(path, facts, raw, precision)
+    _check_there(path, made, raw)
     tensors = {}
     for name, tensor in raw.items():
         if name not in (FACTORS, SHORT, LONG):
             tensors[renamed(made.family, name)] = _restored(made, name, _dequantised(path, tensor))
     return made, tensors, facts
+
+
+def _check_there(path: Path, config: Config, raw: dict[str, Any]) -> None:
+    """Raise ValueError that names the tensors which are missing, as the file would."""
+    layers = (f"blk.{i}.{stem}" for i in range(config.layers) for stem in _LAYER | _NORMS[config.family])
+    wanted = names.places(config)
+    every = [f"{stem}.weight" for stem in (*_WHOLE, *layers)]
+    missing = [name for name in every if name not in raw and renamed(config.family, name) in wanted]
+    if missing:
+        raise ValueError(
+            f"{path} must hold the {len(wanted)} tensors of its model; it lacks {names.listed(missing)}"
+        )
 
 
 def _dequantised(path: Path, tensor: Any) -> np.ndarray:

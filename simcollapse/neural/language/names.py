@@ -107,14 +107,15 @@ def _joined(flat: dict[Path, np.ndarray]) -> dict[Path, np.ndarray]:
 def _check_names(source: str, wanted: Mapping[str, Any], given: Mapping[str, Any]) -> None:
     missing = [name for name in wanted if name not in given]
     extra = [name for name in given if name not in wanted]
-    told = [f"{what} {_listed(names)}" for what, names in (("lacks", missing), ("also has", extra)) if names]
+    told = [f"{what} {listed(names)}" for what, names in (("lacks", missing), ("also has", extra)) if names]
     if told:
         raise ValueError(
             f"{source} must hold the {len(wanted)} tensors of its config; it {' and '.join(told)}"
         )
 
 
-def _listed(names: list[str]) -> str:
+def listed(names: list[str]) -> str:
+    """The first of these names, and how many more there are."""
     more = len(names) - NAMED
     return ", ".join(names[:NAMED]) + (f" and {more} more" if more > 0 else "")
 
@@ -131,7 +132,7 @@ def _check_shapes(source: str, config: Config, params: Tree) -> None:
 
     compare((), models.shapes(config), params)
     if wrong:
-        raise ValueError(f"{source}: shapes differ from the config: {_listed(wrong)}")
+        raise ValueError(f"{source}: shapes differ from the config: {listed(wrong)}")
 
 
 def _mapped(tree: Tree, function: Any) -> Tree:

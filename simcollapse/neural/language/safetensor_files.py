@@ -8,6 +8,8 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
+from simcollapse.neural.language.names import listed
+
 WHOLE, INDEX = "model.safetensors", "model.safetensors.index.json"
 
 
@@ -54,7 +56,7 @@ def read_tensors(folder: Path) -> dict[str, np.ndarray]:
         tensors |= _read_file(folder / name)
     lost = [name for name in where if name not in tensors]
     if lost:
-        raise ValueError(f"{folder}: {INDEX} names {', '.join(lost[:5])}, which no file holds")
+        raise ValueError(f"{folder}: {INDEX} names {listed(lost)}, which no file holds")
     return tensors
 
 
