@@ -1,9 +1,13 @@
-"""Fits on one device and on four, with rows split, and with rows and parameters split; run by a test."""
+"""Fits on one device and on four, with rows split, and with rows and parameters split, and `lm-loop`; run by a test."""
+
+import tempfile
+from pathlib import Path
 
 import jax
 import numpy as np
 
-from simcollapse.neural.language import folding, sharding
+from simcollapse.neural.language import folding, pipeline, sharding
+from simcollapse.neural.language.pipeline import fitting, materials
 from simcollapse.neural.language.training import Tuner, tuning
 from tests.neural.test_language_training import assert_near, drawn, rows_of, small
 
@@ -31,6 +35,29 @@ def main():
         raise AssertionError("6 rows were shared by 4 devices")
 
 
+def loop():
+    """As `main`, of the command's rounds: `[fit] devices`; the model that a fit gives is on one of them."""
+    materials.EMBEDDED_WIDTH, materials.EMBEDDED_LAYERS, materials.EMBEDDED_STEPS = 16, 1, 2
+    table = {"model": "embedded", "n_real": 20, "n_per_round": 8, "rounds": 1, "held_out": 8, "answered": 4}
+    found, where = [], []
+    given = fitting.Fitting.fit
+
+    def noted(self, *rest):
+        model, report = given(self, *rest)
+        where.append({device for x in jax.tree.leaves(model) for device in x.devices()})
+        return model, report
+
+    fitting.Fitting.fit = noted
+    for devices in (1, 4):
+        fits = {"max_steps": 3, "batch": 8, "learning_rate": 1e-3, "devices": devices}
+        with tempfile.TemporaryDirectory() as folder:
+            found.append(pipeline.run(pipeline.from_table(table | {"fit": fits}), Path(folder) / "out"))
+    one, four = found
+    np.testing.assert_allclose(four[0]["loss"], one[0]["loss"], rtol=1e-5)
+    assert len(four) == 2 and four[1]["alive"]
+    assert where == [{jax.devices()[0]}] * 4
+
+
 def fit(config, options, mesh, params, rows):
     """Parameters, and the loss of every step."""
     losses = []
@@ -45,3 +72,4 @@ if __name__ == "__main__":
 
     module.LOOKED = 1
     main()
+    loop()

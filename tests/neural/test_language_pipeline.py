@@ -15,7 +15,7 @@ from simcollapse.cli import main
 from simcollapse.neural.language import checkpoints as published
 from simcollapse.neural.language import made, models, pipeline, room, tokens
 from simcollapse.neural.language.checkpoints import Checkpoint
-from simcollapse.neural.language.pipeline import materials, records, running, seeds, settings
+from simcollapse.neural.language.pipeline import fitting, materials, records, running, seeds, settings
 from simcollapse.neural.language.verifiers import Perplexity
 from simcollapse.neural.settings import neural_settings
 
@@ -180,8 +180,8 @@ def test_a_fit_that_a_program_does_not_judge_is_not_lost(files, monkeypatch, tmp
     with neural_settings():
         materials.materials(pipeline.read(config))  # the base model, which is fitted once
     fits = []
-    fit = running.Tuner.fit
-    monkeypatch.setattr(running.Tuner, "fit", lambda *given, **more: fits.append(0) or fit(*given, **more))
+    fit = fitting.Tuner.fit
+    monkeypatch.setattr(fitting.Tuner, "fit", lambda *given, **more: fits.append(0) or fit(*given, **more))
     once = (
         COUNTED.format(path=str(asked))
         + f"if len(open({str(asked)!r}).readlines()) == 3: print('no')\nelse:\n "
@@ -197,6 +197,59 @@ def test_a_fit_that_a_program_does_not_judge_is_not_lost(files, monkeypatch, tmp
     assert len(fits) == 2 and not (out / "answers" / "fit").exists()
     whole = pipeline.run(pipeline.read(config), tmp_path / "whole")
     assert [one["loss"] for one in records] == [one["loss"] for one in whole]
+
+
+@pytest.mark.slow
+def test_an_interrupted_fit_is_gone_on_with(files, monkeypatch, tmp_path):
+    config, program, out = files
+    program.write_text(GOOD)
+    text = config.read_text().replace("rounds = 2", "rounds = 1").replace("max_steps = 2", "max_steps = 5")
+    config.write_text(text)
+    whole = pipeline.run(pipeline.read(config), tmp_path / "whole")
+    config.write_text(text + "save_every = 2\n")
+    asked = pipeline.read(config)
+    save, steps = fitting.Tuner._step_slope, []
+
+    def slope(self, free, still, feed, step):
+        steps.append(step)
+        if len(steps) == 4:
+            raise KeyboardInterrupt
+        return save(self, free, still, feed, step)
+
+    monkeypatch.setattr(fitting.Tuner, "_step_slope", slope)
+    with pytest.raises(KeyboardInterrupt):
+        pipeline.run(asked, out)
+    assert [path.name for path in (out / "fit").iterdir()] == ["round-2"]
+    # How often states are saved may be changed.
+    again = pipeline.run(dataclasses.replace(asked, fit=asked.fit | {"save_every": 3}), out)
+    assert steps == [0, 1, 2, 3, 2, 3, 4, *range(5)] and not (out / "fit").exists()
+    for name in ("loss", "fit_loss", "num_correct"):
+        assert [r[name] for r in again] == [r[name] for r in whole], name
+    with neural_settings():
+        read = materials.materials(asked)
+    more = {}
+    for rank in (None, 2):
+        with_rank = {name: value for name, value in asked.fit.items() if name != "save_every"} | {
+            "rank": rank
+        }
+        disk = [
+            pipeline.needs(dataclasses.replace(asked, fit=fit), read).disk_bytes
+            for fit in (with_rank, with_rank | {"save_every": 2})
+        ]
+        more[rank] = disk[1] - disk[0]
+    assert more[None] == 9 * 4 * 6_704 and more[2] == 9 * 4 * 512
+
+
+def test_more_devices_than_there_are(files):
+    config, _, out = files
+    asked = pipeline.read(config)
+    number = 8 * len(jax.devices())
+    asked = dataclasses.replace(
+        asked, fit={"devices": number, "batch": number}, verifier=settings.Verifier(rule="none")
+    )
+    with pytest.raises(ValueError, match=rf"fit.devices must be at most \d+, .* got {number}"):
+        pipeline.run(asked, out)
+    assert not (out / "rounds").exists()
 
 
 @pytest.mark.slow
@@ -237,9 +290,9 @@ def test_a_dry_run_counts_the_rows_of_the_largest_fit(files, monkeypatch, workfl
         read = materials.materials(asked)
     rows = []
     monkeypatch.setattr(
-        running.Tuner,
+        fitting.Tuner,
         "fit",
-        lambda self, key, params, given, *more: rows.append(len(given["begin"])) or (params, {}),
+        lambda self, key, params, given, **more: rows.append(len(given["begin"])) or (params, {}),
     )
     pipeline.run(asked, out)
     need = pipeline.needs(asked, read)
@@ -620,6 +673,8 @@ def test_a_run_that_keeps_nothing_says_so(files):
         ({"correct": {"least": 2.0}}, r"correct.least must be in \[0, 1\], got 2.0"),
         ({"fit": {"epoch": 1}}, "fit has an unknown key 'epoch'.*'epochs'"),
         ({"fit": {"batch": 0}}, "tuning.batch must be a whole number >= 1"),
+        ({"fit": {"devices": 0}}, "fit.devices must be a whole number >= 1, got 0"),
+        ({"fit": {"devices": 3, "batch": 8}}, "fit.batch must be a multiple of fit.devices, 3, .* got 8"),
         ({"prompts": "x.jsonl"}, "prompts must not be given with model = 'embedded'"),
         ({"data": "x.jsonl"}, "not with model = 'embedded'"),
         ({"model": "mine"}, "data must be given with a checkpoint"),

@@ -103,3 +103,14 @@ def merge(folded: Tree, made: Tree, adapters: Adapters) -> Tree:
 
 def _sum(kernel, thin, scale):
     return kernel + scale * jnp.matmul(thin["down"], thin["up"], precision="highest")
+
+
+def parameters(shapes: Tree, rank: int) -> int:
+    """Numbers that adapters of parameters of these shapes hold."""
+    kernels = (
+        layer[part][name]["kernel"]
+        for layer in shapes["layers"].values()
+        for part, names in PLACES.items()
+        for name in names
+    )
+    return sum(rank * sum(kernel.shape) for kernel in kernels)

@@ -18,13 +18,13 @@ from simcollapse.neural.language import names, task, truths, verifiers
 from simcollapse.neural.language.checkpoints import Checkpoint
 from simcollapse.neural.language.choosing import choosing
 from simcollapse.neural.language.pipeline import programs, records
+from simcollapse.neural.language.pipeline.fitting import fitting, saved_bytes
 from simcollapse.neural.language.pipeline.judges import Judge
 from simcollapse.neural.language.pipeline.materials import Materials, materials
 from simcollapse.neural.language.pipeline.records import METRICS, SAMPLES, Kept, Noting, Once
-from simcollapse.neural.language.pipeline.settings import EMBEDDED, Correct, Settings, tuning_of
+from simcollapse.neural.language.pipeline.settings import EMBEDDED, Correct, Settings
 from simcollapse.neural.language.resuming import digest
 from simcollapse.neural.language.room import FLOAT, check_room, full_is_said
-from simcollapse.neural.language.training import Tuner
 from simcollapse.neural.settings import neural_settings
 
 Tree = Any
@@ -129,7 +129,7 @@ def _run(s: Settings, out: Path, watch: Callable[[str], None], several: Several)
     _check_same(out, identity)
     check_room(several.folder, several.number * needs(s, made_of).disk_bytes)
     records.note_texts(out, made_of.counts)
-    mine = text_task(s, made_of)
+    mine = text_task(s, made_of, out / "fit")
     folder = out / "rounds"
     saved = checkpoints.latest(folder, identity)
     kept = Kept(out / "answers", 0 if saved is None else len(saved.records))
@@ -178,15 +178,18 @@ def _tell(out, mine, k, record, watch):
     watch(words_of(record, k))
 
 
-def text_task(s: Settings, made_of: Materials) -> task.TextTask:
-    """The task of the settings; with ROUGE-1, everything is correct until the level is known."""
+def text_task(s: Settings, made_of: Materials, folder: Path | None = None) -> task.TextTask:
+    """The task of the settings; with ROUGE-1, everything is correct until the level is known.
+
+    A fit is saved in `folder` while it goes, where the settings ask for it.
+    """
     g = s.generate
     how = choosing(g.temperature, top_k=g.top_k, top_p=g.top_p)
     sampling = task.sampling(made_of.most, how, batch=g.batch)
     held = pools.count(made_of.held_out)
     answered = min(s.answered, held)
     return task.text_task(
-        Tuner(made_of.checkpoint.config, tuning_of(s)),
+        fitting(s, made_of.checkpoint.config, folder),
         made_of.reader,
         truth(s.correct),
         rows=made_of.rows,
@@ -279,7 +282,7 @@ def needs(s: Settings, made_of: Materials) -> Need:
     copies = checkpoints.KEPT + 1 + s.save_model + (s.correct.by == "command")
     return Need(
         size,
-        int(copies * (size * FLOAT + pool)),
+        int(copies * (size * FLOAT + pool)) + saved_bytes(s, made_of.checkpoint.config),
         COPIES * size * FLOAT
         + (0 if made_of.judge is None else names.parameters(made_of.judge.config) * FLOAT),
         most,
@@ -295,6 +298,7 @@ def _identity(s: Settings, made_of: Materials) -> str:
     """
     plain = dataclasses.asdict(s)
     del plain["rounds"], plain["save_model"], plain["seeds"]
+    plain["fit"] = {name: value for name, value in s.fit.items() if name != "save_every"}
     for part in ("verifier", "correct"):
         plain[part] = {k: v for k, v in plain[part].items() if k not in ("command", "timeout_s")}
     if made_of.judge is None:

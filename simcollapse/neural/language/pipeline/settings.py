@@ -31,6 +31,7 @@ from simcollapse.neural.language.tuning import Tuning, tuning
 EMBEDDED = "embedded"
 WORKFLOWS = ("replace", "accumulate", "accumulate_subsample")
 RULES = ("command", "none", "oracle", "self", "weak", "random", "length", "pattern", "parser")
+DEVICES = "devices"  # the one option of [fit] that is none of `tuning`
 TRUTHS = ("rouge1", "command", "parser")
 
 
@@ -105,7 +106,7 @@ class Settings:
     generate: Generate = Generate()
     verifier: Verifier = Verifier()
     correct: Correct = Correct()
-    fit: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # as of `training.tuning`
+    fit: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # as of `training.tuning`; and `devices`
 
 
 def read(path: str | Path) -> Settings:
@@ -267,6 +268,21 @@ def tuning_of(s: Settings) -> Tuning:
     Raises:
         ValueError, TypeError: an unknown key or a value outside its range.
     """
-    known = {field.name for field in dataclasses.fields(Tuning)} - {"save_every"}
-    check_keys("fit", s.fit, sorted(known), ())
-    return tuning(**{"precision": s.precision, **s.fit})
+    known = {field.name for field in dataclasses.fields(Tuning)}
+    check_keys("fit", s.fit, sorted(known | {DEVICES}), ())
+    given = {name: value for name, value in s.fit.items() if name != DEVICES}
+    made = tuning(**{"precision": s.precision, **given})
+    if made.batch % devices_of(s):
+        raise ValueError(
+            f"fit.batch must be a multiple of fit.devices, {devices_of(s)}, which share its rows; got {made.batch}"
+        )
+    return made
+
+
+def devices_of(s: Settings) -> int:
+    """How many devices share the rows of a batch.
+
+    Raises:
+        ValueError, TypeError: not a whole number >= 1.
+    """
+    return check_whole(f"fit.{DEVICES}", s.fit.get(DEVICES, 1), 1)
