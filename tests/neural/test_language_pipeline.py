@@ -366,6 +366,14 @@ def test_a_disk_that_fills_is_said(files, monkeypatch, error):
     with pytest.raises(ZeroDivisionError):
         pipeline.run(pipeline.read(config), out / "2")
 
+    def fail(*given):
+        raise pipeline.ProgramFailed(f"verifier program 'x' said: {error}")
+
+    monkeypatch.setattr(running.loop, "start", fail)  # its disk may be another
+    for run, change in ((pipeline.run, {}), (pipeline.run_seeds, {"seeds": (0,)})):
+        with pytest.raises(pipeline.ProgramFailed, match="verifier program 'x' said"):
+            run(dataclasses.replace(pipeline.read(config), **change), out / str(3 + len(change)))
+
 
 class TestOwnCheckpoint:
     """A folder as Hugging Face lays it out, and a file of pairs."""

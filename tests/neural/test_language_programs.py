@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
+from simcollapse.neural.language.pipeline import programs
 from simcollapse.neural.language.pipeline.programs import ProgramFailed, ask
 
 ROWS = [{"prompt": "p", "completion": "x" * n} for n in range(5)]
@@ -133,6 +134,14 @@ def test_signals_are_left_as_they_were():
 def test_one_that_writes_without_end_is_ended():
     with pytest.raises(ProgramFailed, match="far more than one number a line"):
         told("while True: print('1' * 1000)", timeout_s=60)
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="no device that is full")
+def test_no_room_for_its_lines(monkeypatch):
+    full = {"w+": "w", "w+b": "wb"}
+    monkeypatch.setattr(programs.tempfile, "TemporaryFile", lambda how, **more: open("/dev/full", full[how]))
+    with pytest.raises(ProgramFailed, match=r"cannot be asked by way of .*: No space left on device"):
+        told(GOOD)
 
 
 def test_one_that_is_not_there():

@@ -32,10 +32,12 @@ def check_room(
 
 
 @contextlib.contextmanager
-def full_is_said(folder: Path) -> Iterator[None]:
-    """Raise OSError that names the folder of a run for any error of a full disk, of whatever library."""
+def full_is_said(folder: Path, but: type[Exception] | tuple[()] = ()) -> Iterator[None]:
+    """Raise OSError that names the folder of a run for an error of a full disk, of any library, `but` this one."""
     try:
         yield
+    except but:
+        raise
     except Exception as error:
         if not any(os.strerror(code) in str(error) for code in (errno.ENOSPC, errno.EDQUOT)):
             raise

@@ -53,10 +53,19 @@ def ask(
 
     Raises:
         ProgramFailed: it cannot be started, fails, takes too long, writes what are no finite numbers, not N lines, or
-            far too much.
+            far too much; no room for what it is given.
         SystemExit: this process was told to end, see `ENDS`; the program is ended first.
     """
     name = f"{who} program {' '.join(command)!r}"
+    try:
+        return _asked(command, rows, timeout_s, name)
+    except OSError as error:
+        raise ProgramFailed(
+            f"{name} cannot be asked by way of {tempfile.gettempdir()}: {error.strerror}"
+        ) from None
+
+
+def _asked(command, rows, timeout_s, name) -> np.ndarray:
     with (
         tempfile.TemporaryFile("w+", encoding="utf-8") as given,
         tempfile.TemporaryFile("w+b") as out,

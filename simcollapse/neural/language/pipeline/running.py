@@ -110,7 +110,7 @@ def run(
         raise ValueError(f"seeds must be left out, see `run_seeds`; got {settings.seeds}")
     if any(out.glob(f"seed-*/{SETTINGS}")):
         raise ValueError(f"{out} holds a run of several seeds: use another folder, or remove it")
-    with full_is_said(out), neural_settings(), checkpoints.alone(out):
+    with full_is_said(out, programs.ProgramFailed), neural_settings(), checkpoints.alone(out):
         try:
             return _run(settings, out, watch, several or Several(out, 1))
         except programs.ProgramFailed as error:

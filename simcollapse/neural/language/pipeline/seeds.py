@@ -11,6 +11,7 @@ from pathlib import Path
 
 from simcollapse.neural import checkpoints, loop
 from simcollapse.neural.language.pipeline import records
+from simcollapse.neural.language.pipeline.programs import ProgramFailed
 from simcollapse.neural.language.pipeline.records import DECISIONS, METRICS, SAMPLES
 from simcollapse.neural.language.pipeline.running import SETTINGS, Several, run
 from simcollapse.neural.language.pipeline.settings import Settings
@@ -34,7 +35,7 @@ def run_seeds(
     if (out / SETTINGS).exists():
         raise ValueError(f"{out} holds a run of one seed, without seeds: use another folder, or remove it")
     found, several = {}, Several(out, len(settings.seeds))
-    with full_is_said(out), checkpoints.alone(out):
+    with full_is_said(out, ProgramFailed), checkpoints.alone(out):
         for seed in settings.seeds:
             one = dataclasses.replace(settings, seed=seed, seeds=())
             try:
