@@ -14,7 +14,7 @@ from scipy import stats
 from simcollapse.reproduce import claims, style
 from simcollapse.reproduce.claims import Claim
 from simcollapse.reproduce.estimates import Estimate
-from simcollapse.reproduce.language.settings import MADE, Config
+from simcollapse.reproduce.language.settings import MADE, Config, Fit
 
 EXTRA = "neural"
 VERIFIER_COLORS = {
@@ -79,13 +79,29 @@ def words(config: Config, data: xr.Dataset, spread: str = "bands") -> str:
         if not config.checkpoint
         else f"{data.attrs['parameters']:,} parameters"
     )
-    steps = f"{config.fit.max_steps:,} steps" if config.fit.max_steps else f"{config.fit.epochs} passes"
+    steps = fit_length(config.fit)
     steps += f" of adapters of rank {config.fit.rank}" if config.fit.rank else ""
     cut = f", cut to {config.tokens} tokens" if config.data != MADE and config.too_long == "truncate" else ""
     run = f"{data.attrs['source']}{cut}, {who}, {steps} a fit"
     if config.chains == 1:
         return f"{run};\none seed, {spread} of two standard errors of the change since round 0, over held-out texts"
     return f"{run}; mean of {config.chains} seeds, {spread} of two standard errors"
+
+
+def fit_length(fit: Fit) -> str:
+    """Of a fit: its steps, or passes over its rows."""
+    if fit.max_steps:
+        return f"{fit.max_steps:,} steps"
+    return "1 pass" if fit.epochs == 1 else f"{fit.epochs} passes"
+
+
+def fit_words(fit: Fit) -> str:
+    """How a model is tuned."""
+    what = f"adapters of rank {fit.rank}" if fit.rank else "all weights"
+    return (
+        f"a fit: {fit_length(fit)} of batches of {fit.batch * fit.accumulation}, {what}, learning rate "
+        f"{fit.learning_rate:g} ({fit.schedule}, warm-up {100 * fit.warmup:g} %), {fit.precision}"
+    )
 
 
 def started(config: Config) -> str:

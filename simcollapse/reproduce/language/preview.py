@@ -14,6 +14,7 @@ from simcollapse.neural.language import models, names, scoring
 from simcollapse.neural.language.rows import completions_of, prompts_of
 from simcollapse.neural.settings import neural_settings
 from simcollapse.reproduce.language import runs
+from simcollapse.reproduce.language.common import fit_words
 from simcollapse.reproduce.language.settings import MADE, Arm, Config, Fit
 
 STEPS = (
@@ -49,6 +50,7 @@ def preview(config: Config) -> str:
         [
             f"{run.source.words}; {size:,} parameters",
             f"{work.fits:,} fits, {work.steps:,} steps; {work.answers:,} answers, {work.scored:,} texts to score",
+            fit_words(config.fit),
             f"here and now a step takes {times.step:.3g} s, a fit {times.fit:.3g} s beside its steps, an answer "
             f"{times.answer:.3g} s, a scored text {times.score:.3g} s",
             f"at most {seconds(work, times) / 60:.3g} minutes, compilation apart",

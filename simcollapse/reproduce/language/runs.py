@@ -21,6 +21,7 @@ from simcollapse.neural.language.rows import FIELDS
 from simcollapse.neural.language.training import Tuner, tuning
 from simcollapse.neural.progress import Progress
 from simcollapse.neural.settings import neural_settings
+from simcollapse.reproduce.language.common import fit_words
 from simcollapse.reproduce.language.settings import MADE, Arm, Config, Fit
 from simcollapse.reproduce.language.sources import Deal, Source, source
 
@@ -49,7 +50,8 @@ class Run:
         size = names.parameters(self.source.decoder)
         if self._folder is not None:
             check_room(self._folder, disk_bytes(config, size))
-        print(f"{self.source.words}; {size:,} parameters; {config.fits} fits", file=sys.stderr, flush=True)
+        print(f"{self.source.words}; {size:,} parameters; {config.fits} fits", file=sys.stderr)
+        print(fit_words(config.fit), file=sys.stderr, flush=True)
 
     def tuner(self, f: Fit) -> Tuner:
         """What fits in this way."""

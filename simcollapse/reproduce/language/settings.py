@@ -107,6 +107,7 @@ def configure(
     model: str | None = None,
     continuing: bool = False,
     too_long: str | None = None,
+    published: Fit | None = None,
 ) -> Config:
     """The configuration with these texts and this checkpoint, saved below `folder`.
 
@@ -116,6 +117,8 @@ def configure(
         folder: of its rounds.
         continuing: every fit starts from the last round's model, in place of the base model or fresh parameters.
         too_long: what happens to texts longer than the scale's; None: what the scale says.
+        published: how a checkpoint is tuned at any scale, since the rate that the small embedded decoder learns with
+            destroys it; None: as the scale says.
 
     Raises:
         ValueError: a checkpoint without texts, or texts without a checkpoint: the embedded decoder reads the made
@@ -139,4 +142,4 @@ def configure(
             "model and data must be given together (a checkpoint, and xsum, helpsteer2, alpaca, tinystories or a file "
             f"of JSON lines), or neither for the embedded decoder and its made language; got {model!r} and {data!r}"
         )
-    return dataclasses.replace(config, checkpoint=model, data=data)
+    return dataclasses.replace(config, checkpoint=model, data=data, fit=published or config.fit)

@@ -1,12 +1,14 @@
 """Supervised tuning on what earlier models answered, under three ways to keep data."""
 
+import functools
+
 import xarray as xr
 
 from simcollapse.reproduce.claims import Claim
-from simcollapse.reproduce.language import keeping
+from simcollapse.reproduce.language import keeping, settings
 from simcollapse.reproduce.language.common import EXTRA, check, preview
 from simcollapse.reproduce.language.keeping import draw
-from simcollapse.reproduce.language.settings import Config, Fit, configure
+from simcollapse.reproduce.language.settings import Config, Fit
 
 NAME = "kazdan-sft"
 SOURCE = "Kazdan et al. §2.3"
@@ -24,6 +26,7 @@ _PAPER = Config(
     fit=Fit(epochs=1, learning_rate=8e-6, warmup=0.03), held_out=1_000, answered=1_000, batch=64,
 )  # fmt: skip
 SCALES = {"quick": _QUICK, "small": _SMALL, "paper": _PAPER}
+configure = functools.partial(settings.configure, published=_PAPER.fit)
 
 
 def compute(config: Config) -> xr.Dataset:

@@ -1,5 +1,7 @@
 """Four selectors of generated answers, three shares: which make a model better than its generator."""
 
+import functools
+
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
@@ -8,9 +10,9 @@ from matplotlib.ticker import FormatStrFormatter, LogLocator
 
 from simcollapse.reproduce import claims, style
 from simcollapse.reproduce.claims import Claim
-from simcollapse.reproduce.language import common
+from simcollapse.reproduce.language import common, settings
 from simcollapse.reproduce.language.common import EXTRA, at, check, preview
-from simcollapse.reproduce.language.settings import Arm, Config, Fit, configure
+from simcollapse.reproduce.language.settings import Arm, Config, Fit
 
 NAME = "feng-summaries"
 SOURCE = "Feng et al. §6.2"
@@ -52,6 +54,7 @@ _PAPER = Config(
     fit=Fit(epochs=1, learning_rate=5e-5, warmup=0.03), held_out=2_000, answered=2_000, batch=64,
 )  # fmt: skip
 SCALES = {"quick": _QUICK, "small": _SMALL, "paper": _PAPER}
+configure = functools.partial(settings.configure, published=_PAPER.fit)
 
 
 def compute(config: Config) -> xr.Dataset:

@@ -1,5 +1,7 @@
 """What generated texts are worth beside real ones: loss over a grid of both numbers, and the best share of them."""
 
+import functools
+
 import numpy as np
 import xarray as xr
 from matplotlib.axes import Axes
@@ -8,9 +10,9 @@ from scipy import stats
 
 from simcollapse.reproduce import claims, style
 from simcollapse.reproduce.claims import Claim
-from simcollapse.reproduce.language import common
+from simcollapse.reproduce.language import common, settings
 from simcollapse.reproduce.language.common import EXTRA, at, check, preview
-from simcollapse.reproduce.language.settings import Arm, Config, Fit, configure
+from simcollapse.reproduce.language.settings import Arm, Config, Fit
 
 NAME = "kazdan-value-lm"
 SOURCE = "Kazdan et al. §4"
@@ -43,6 +45,7 @@ _PAPER = Config(
     chains=3, width=256, layers=4, base_steps=20_000, fit=Fit(epochs=1, learning_rate=8e-6, warmup=0.03), batch=64,
 )  # fmt: skip
 SCALES = {"quick": _QUICK, "small": _SMALL, "paper": _PAPER}
+configure = functools.partial(settings.configure, published=_PAPER.fit)
 
 
 def compute(config: Config) -> xr.Dataset:

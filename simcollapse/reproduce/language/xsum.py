@@ -1,14 +1,16 @@
 """Rounds of retraining with and without a verifier: does it end the decline, and is there a gain at first."""
 
+import functools
+
 import numpy as np
 import xarray as xr
 from matplotlib.figure import Figure
 
 from simcollapse.reproduce import claims, style
 from simcollapse.reproduce.claims import Claim
-from simcollapse.reproduce.language import common
+from simcollapse.reproduce.language import common, settings
 from simcollapse.reproduce.language.common import EXTRA, at, check, preview
-from simcollapse.reproduce.language.settings import Arm, Config, Fit, configure
+from simcollapse.reproduce.language.settings import Arm, Config, Fit
 
 NAME = "yi-xsum"
 SOURCE = "Yi et al. §5.3"
@@ -45,6 +47,7 @@ _PAPER = Config(
     fit=Fit(epochs=1, learning_rate=5e-5, warmup=0.03), held_out=2_000, answered=2_000, batch=64,
 )  # fmt: skip
 SCALES = {"quick": _QUICK, "small": _SMALL, "paper": _PAPER}
+configure = functools.partial(settings.configure, published=_PAPER.fit)
 PANELS = ("quality", "loss", "distinct_2", "self_bleu", "length", "p")
 
 
