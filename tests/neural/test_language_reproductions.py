@@ -15,7 +15,7 @@ from simcollapse import reproduce, workflows
 from simcollapse.neural import checkpoints as kept
 from simcollapse.neural import loop, pools
 from simcollapse.neural.language import checkpoints as published
-from simcollapse.neural.language import config, made, models, verifiers
+from simcollapse.neural.language import config, made, models, texts, verifiers
 from simcollapse.neural.language.checkpoints import Checkpoint
 from simcollapse.neural.language.rows import prompts_of
 from simcollapse.neural.language.tokens import Tokens
@@ -219,7 +219,10 @@ def test_a_checkpoint_is_tuned_as_published_at_every_scale(name):
     published = module.SCALES["paper"].fit
     for scale in module.SCALES.values():
         tuned = module.configure(scale, data="xsum", folder="f", model="x/y").fit
-        assert tuned == published and tuned.learning_rate <= (5e-4 if scale.whole else 5e-5)
+        assert tuned == dataclasses.replace(
+            published, batch=4, accumulation=8
+        )  # the same updates in less memory
+        assert tuned.learning_rate <= (5e-4 if scale.whole else 5e-5)
         assert module.configure(scale, data=None, folder="f").fit == scale.fit
     assert module.SCALES["quick"].fit.learning_rate == 1e-2
     assert "learning rate 0.01 (cosine, warm-up 10 %)" in common.fit_words(module.SCALES["quick"].fit)
@@ -291,7 +294,7 @@ def wired(monkeypatch):
     decoder, held = made.decoder(16, 1), made.rows(made.sentences(jax.random.key(9), 20))
     base = models.init(decoder, jax.random.key(0))
     of = sources.Source(decoder, base, made.READER, None, held, made.MOST, 0.2, "made")
-    monkeypatch.setattr(runs, "source", lambda config: of)
+    monkeypatch.setattr(runs, "source", lambda config: (of, config))
     asked = []
 
     def start(key, task):
@@ -333,11 +336,11 @@ def test_models_are_measured_on_texts_that_none_was_tuned_on(wired):
     run, (mine, other), _ = wired
     held = run.source.held_out
     assert mine.measures.rows is held and other.measures.rows is held
-    texts = [
+    both = [
         {p + a for p, a in zip(made.READER.prompts(rows), made.READER.answers(rows), strict=True)}
         for rows in (held, mine.rows)
     ]
-    assert len(texts[0] & texts[1]) < TINY.n_real // 2  # the language is small, and a sentence may come twice
+    assert len(both[0] & both[1]) < TINY.n_real // 2  # the language is small, and a sentence may come twice
     places = mine.rows["source"]
     assert [mine.references[i] for i in places] == made.READER.answers(mine.rows)
     assert [mine.prompts[i] for i in places] == prompts_of(mine.rows)
@@ -448,6 +451,62 @@ def _levels(asked):
     identity = runs.Run(asked)._identity
     saved = [kept.latest(Path(asked.folder) / f"chain-{c}" / "level", identity) for c in range(asked.chains)]
     return xr.DataArray([float(one.state["least"]) for one in saved], dims="chain")
+
+
+def reduced(config, there, held=10_000):
+    return settings.reduced(config, there, held, "xsum, train.jsonl.gz", "get it")
+
+
+def test_fewer_texts_reduce_all_numbers_alike_and_it_is_said():
+    """Counts are in the ratios of the scale to the last text, so that arms are compared at the same numbers."""
+    small = reduced(xsum.SCALES["small"], 1_119)
+    assert (small.n_real, small.n_prompts, small.held_out, small.answered) == (139, 1_112, 278, 278)
+    assert [arm.generated for arm in small.arms] == [1_112, 139, 1_112] and small.chains == 3
+    words = "1,119 texts that fit where the scale asks for 4,000 a chain: all numbers of texts are 27.8 %"
+    assert words in small.fewer and small.fewer in common.note(dataclasses.replace(small, data="xsum"))
+    arms = reduced(summaries.SCALES["quick"], 1_119).arms
+    kept = {round(arm.share * arm.generated) for arm in arms if arm.share < 1}
+    assert kept == {93, 186, 372} == {arm.real for arm in arms if arm.real}
+
+
+@pytest.mark.parametrize("name", MODULES)
+def test_reduced_numbers_are_whole_and_in_the_ratios_of_the_scale(name):
+    for scale in MODULES[name].SCALES.values():
+        for there in (scale.texts, scale.texts - 1, scale.texts // 3, scale.texts // 9):
+            made = reduced(scale, there)
+            assert 0.8 * there < made.texts <= there
+            assert made.n_real * scale.n_prompts == made.n_prompts * scale.n_real
+            for mine, full in zip(made.arms, scale.arms, strict=True):
+                for kind in ("generated", "real", "synthetic"):
+                    assert getattr(mine, kind) * scale.n_real == getattr(full, kind) * made.n_real
+            assert made.answered <= made.held_out and (made == scale) == (there == scale.texts)
+
+
+def test_fewer_held_out_texts_all_measure_and_it_is_said():
+    made = reduced(value.SCALES["quick"], 2_700, held=300)
+    assert (made.held_out, made.answered, made.texts) == (300, 300, 2_700)
+    assert made.fewer == "300 held-out texts fit where 1,000 are asked for"
+    assert "fewer" not in json.loads(runs._identity(made, None))
+
+
+def test_far_too_few_texts_are_an_error_that_names_ways_out():
+    with pytest.raises(
+        ValueError, match=r"must have 2,400 .* it has 1,119: .* --scale, --too-long trunc.* get it"
+    ):
+        reduced(xsum.SCALES["paper"], 1_119)
+    cut = dataclasses.replace(xsum.SCALES["paper"], too_long="truncate")
+    with pytest.raises(ValueError, match="it has 1,990: choose a smaller --scale, or get it"):
+        reduced(cut, 1_990)
+    few = dataclasses.replace(xsum.SCALES["quick"], n_real=1, arms=xsum.arms(8, 1), n_prompts=8)
+    with pytest.raises(ValueError, match="must have 8 texts that fit or more"):
+        reduced(few, 7)
+    assert "EdinburghNLP/xsum on a connected machine" in texts.by_hand("xsum", "train")
+
+
+def test_settings_are_read_as_they_were_written():
+    for module in MODULES.values():
+        for scale in module.SCALES.values():
+            assert settings.of_json(json.dumps(dataclasses.asdict(scale))) == scale
 
 
 def test_a_checkpoint_with_a_short_context_is_refused(tmp_path):

@@ -238,26 +238,31 @@ def _stories(lines: Iterable[str], file: Path) -> Iterator[Row]:
 def _fetched(name: str, split: str, missing: str) -> Iterator[Row]:
     """Rows from the hub."""
     known = KNOWN[name]
-    columns = ", ".join(known.template.columns()) if name != "alpaca" else "instruction, input, output"
-    by_hand = (
-        f"To provide it by hand: get {known.hub} on a connected machine, write its split {known.splits[split]!r} as "
-        f"{known.files[split]} ({_form(known.files[split], columns)}) into a folder {name}, and set ${VARIABLE} to the "
-        "folder that holds it."
-    )
+    hand = f"To provide it by hand: {by_hand(name, split)}."
     try:
         import datasets  # pyright: ignore[reportMissingImports]
     except ImportError:
         raise FileNotFoundError(
             f"{missing}. To fetch it where there is a network, install the package `datasets`: pip install "
-            f"'simcollapse[hub]'. {by_hand}"
+            f"'simcollapse[hub]'. {hand}"
         ) from None
     try:
         got = datasets.load_dataset(known.hub, split=known.splits[split], revision=known.revision)
     except Exception as error:  # the library raises many kinds
         raise OSError(
-            f"{missing}, and the hub did not give it ({type(error).__name__}: {error}). {by_hand}"
+            f"{missing}, and the hub did not give it ({type(error).__name__}: {error}). {hand}"
         ) from error
     return iter(got)
+
+
+def by_hand(name: str, split: str) -> str:
+    """How to provide the file of a split, all of it."""
+    known = KNOWN[name]
+    columns = ", ".join(known.template.columns()) if name != "alpaca" else "instruction, input, output"
+    return (
+        f"get {known.hub} on a connected machine, write its split {known.splits[split]!r} as {known.files[split]} "
+        f"({_form(known.files[split], columns)}) into a folder {name}, and set ${VARIABLE} to the folder that holds it"
+    )
 
 
 def _form(file: str, columns: str) -> str:

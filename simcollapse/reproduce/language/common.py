@@ -1,7 +1,6 @@
 """What the pictures share: estimates over chains, panels of curves, words."""
 
 import importlib
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,7 +13,7 @@ from scipy import stats
 from simcollapse.reproduce import claims, style
 from simcollapse.reproduce.claims import Claim
 from simcollapse.reproduce.estimates import Estimate
-from simcollapse.reproduce.language.settings import MADE, Config, Fit
+from simcollapse.reproduce.language.settings import MADE, Config, Fit, of_json
 
 EXTRA = "neural"
 VERIFIER_COLORS = {
@@ -62,14 +61,14 @@ def preview(config: Config) -> str:
     return importlib.import_module("simcollapse.reproduce.language.preview").preview(config)
 
 
-def settings_of(data: xr.Dataset) -> dict[str, Any]:
-    """The configuration that `data` was computed with."""
-    return json.loads(data.attrs["config"])
+def settings_of(data: xr.Dataset) -> Config:
+    """The configuration that `data` was computed with: that of the scale, or of fewer texts."""
+    return of_json(data.attrs["config"])
 
 
 def quality(data: xr.Dataset) -> str:
     """What a good answer is judged by: the parser for the made language, ROUGE-1 as published for real texts."""
-    return "accuracy" if settings_of(data)["data"] == MADE else "rouge1"
+    return "accuracy" if settings_of(data).data == MADE else "rouge1"
 
 
 def words(config: Config, data: xr.Dataset, spread: str = "bands") -> str:
@@ -118,6 +117,8 @@ def note(config: Config) -> str:
         if config.data == MADE
         else f"Correct: ROUGE-1 at least the {100 * config.quantile:g} % quantile of the generator's answers (a proxy)."
     )
+    if config.fewer:
+        correct += f" Fewer texts than at this scale: {config.fewer}."
     if config.chains == 1:
         return (
             f"{correct} One seed: claims ask for {claims.SURE:g} standard errors over the held-out texts, which every "

@@ -23,6 +23,7 @@ def arms(generated: int, rounds: int) -> tuple[Arm, ...]:
 def compute(config: Config, title: str) -> xr.Dataset:
     """Metrics and audit by (arm, chain, round)."""
     data = common.runs(config)
+    config = common.settings_of(data)
     data.attrs.update(
         title=title,
         heading=f"Every model from {common.started(config)}: {config.n_real:,} real texts, then as many generated in "

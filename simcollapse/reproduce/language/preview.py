@@ -44,11 +44,13 @@ def preview(config: Config) -> str:
     """Counts, time, memory and disk of a run, in words. Takes about as long as a few steps and answers."""
     with neural_settings():
         run = runs.Run(dataclasses.replace(config, folder=""))
+        config = run.config  # of fewer texts, perhaps
         work, times = counts(config), _timed(run)
     size = names.parameters(run.source.decoder)
     return "\n".join(
         [
             f"{run.source.words}; {size:,} parameters",
+            *([config.fewer] if config.fewer else []),
             f"{work.fits:,} fits, {work.steps:,} steps; {work.answers:,} answers, {work.scored:,} texts to score",
             fit_words(config.fit),
             f"here and now a step takes {times.step:.3g} s, a fit {times.fit:.3g} s beside its steps, an answer "

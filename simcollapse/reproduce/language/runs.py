@@ -41,8 +41,8 @@ class Run:
     """What the chains of one run share."""
 
     def __init__(self, config: Config):
+        self.source, config = source(config)
         self.config = config
-        self.source = source(config)
         self._tuner = self.tuner(config.fit)
         self._progress = Progress(config.fits)
         self._folder = Path(config.folder) if config.folder else None
@@ -315,6 +315,7 @@ def _identity(config: Config, source: Source) -> str:
     Files of texts and of a model may have been changed under their names.
     """
     settings = dataclasses.asdict(dataclasses.replace(config, folder="", chains=0, arms=()))
+    del settings["fewer"]  # its numbers are there
     if not config.continuing:
         del settings["continuing"]  # rounds that were saved before there was the option are gone on from
     if config.data != MADE:

@@ -1,6 +1,8 @@
 """What is run: model, texts, arms, budget and seeds. Fixed before a run; needs no extra."""
 
 import dataclasses
+import json
+import math
 
 from simcollapse.checks import check_choice
 
@@ -8,6 +10,8 @@ MADE = "made"  # the made language; else a published set or a file of JSON lines
 VERIFIERS = ("none", "oracle", "self", "weak", "random")
 WORKFLOWS = ("replace", "accumulate", "accumulate_subsample")
 TOO_LONG = ("error", "drop", "truncate")
+PIECES = 8  # of a batch of a checkpoint's fit, one after another: 32 texts of 512 tokens at once take some 25 GB
+LEAST = 0.1  # of a scale's texts that a run must have: with fewer it would be another scale
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,6 +81,7 @@ class Config:
     quantile: float = 0.875  # of published sets: correct is ROUGE-1 above this quantile of the generator's
     seed: int = 0
     folder: str = ""  # where rounds are saved; empty: nowhere
+    fewer: str = ""  # how numbers of texts were reduced, in words; see `reduced`
 
     @property
     def rounds(self) -> int:
@@ -97,6 +102,17 @@ class Config:
     def extra_real(self) -> int:
         """Most real texts besides the generator's that an arm needs."""
         return max([arm.real for arm in self.arms] + [self.n_real * self.weak])
+
+    @property
+    def texts(self) -> int:
+        """Real texts that a chain needs."""
+        return self.n_prompts + self.extra_real
+
+
+def of_json(text: str) -> Config:
+    """The configuration that was written so, with `dataclasses.asdict`."""
+    told = json.loads(text)
+    return Config(**told | {"arms": tuple(Arm(**arm) for arm in told["arms"]), "fit": Fit(**told["fit"])})
 
 
 def configure(
@@ -142,4 +158,63 @@ def configure(
             "model and data must be given together (a checkpoint, and xsum, helpsteer2, alpaca, tinystories or a file "
             f"of JSON lines), or neither for the embedded decoder and its made language; got {model!r} and {data!r}"
         )
-    return dataclasses.replace(config, checkpoint=model, data=data, fit=published or config.fit)
+    if published is not None:
+        pieces = {"batch": published.batch // PIECES, "accumulation": PIECES * published.accumulation}
+        config = dataclasses.replace(config, fit=dataclasses.replace(published, **pieces))
+    return dataclasses.replace(config, checkpoint=model, data=data)
+
+
+def reduced(config: Config, there: int, held: int, source: str, remedy: str) -> Config:
+    """The configuration with fewer texts, where there are fewer than it asks for; `fewer` then says so.
+
+    All numbers of texts are reduced by one factor that keeps them whole, held-out ones rounded down: arms that take as
+    many texts as others keep still do. Where only held-out texts are too few, all that there are measure.
+
+    Args:
+        config: that of a scale.
+        there, held: texts to tune on, and held-out ones, that fit.
+        source, remedy: where they are from, and how to have more, in words.
+
+    Raises:
+        ValueError: fewer than `LEAST` of the texts to tune on, or too few for one in place of each.
+    """
+    asked, fewer = config.texts, []
+    if there < asked:
+        counts = [n for arm in config.arms for n in (arm.generated, arm.real, arm.synthetic)]
+        unit = math.gcd(config.n_real, config.n_prompts, *counts)
+        part = unit * there // asked  # what is left of `unit` texts
+        least = math.ceil(max(LEAST * unit, 1))
+        if part < least:
+            cut = "" if config.too_long == "truncate" else ", --too-long truncate, which cuts longer texts"
+            raise ValueError(
+                f"{source} must have {math.ceil(least * asked / unit):,} texts that fit or more, where a chain of this "
+                f"scale asks for {asked:,}; it has {there:,}: choose a smaller --scale{cut}, or {remedy}"
+            )
+        config = _scaled(config, part, unit)
+        fewer.append(
+            f"{source} has {there:,} texts that fit where the scale asks for {asked:,} a chain: all numbers of texts "
+            f"are {100 * part / unit:.3g} % of the scale's ({config.n_real:,} real, {config.n_prompts:,} prompts, "
+            f"{config.held_out:,} held out)"
+        )
+    if held < config.held_out:
+        fewer.append(f"{held:,} held-out texts fit where {config.held_out:,} are asked for")
+        config = dataclasses.replace(config, held_out=held, answered=min(config.answered, held))
+    return dataclasses.replace(config, fewer="; ".join(fewer))
+
+
+def _scaled(config: Config, part: int, unit: int) -> Config:
+    def of(number: int) -> int:
+        return number * part // unit
+
+    arms = tuple(
+        dataclasses.replace(arm, generated=of(arm.generated), real=of(arm.real), synthetic=of(arm.synthetic))
+        for arm in config.arms
+    )
+    return dataclasses.replace(
+        config,
+        arms=arms,
+        n_real=of(config.n_real),
+        n_prompts=of(config.n_prompts),
+        held_out=max(of(config.held_out), 1),
+        answered=max(of(config.answered), 1),
+    )

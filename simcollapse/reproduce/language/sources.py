@@ -16,7 +16,7 @@ from simcollapse.neural.language.base import base_model
 from simcollapse.neural.language.config import Config as Decoder
 from simcollapse.neural.language.config import of_length
 from simcollapse.neural.language.rows import Reader, prompts_of
-from simcollapse.reproduce.language.settings import MADE, Config
+from simcollapse.reproduce.language.settings import MADE, Config, reduced
 
 Tree = Any
 HELD_OUT_SEED = 2**31 - 1
@@ -47,7 +47,7 @@ class Source:
 
     def deal(self, key: jax.Array, config: Config) -> Deal:
         """The texts of a chain: `n_prompts` with a prompt each, the first `n_real` of them real rows, and others."""
-        wanted = config.n_prompts + config.extra_real
+        wanted = config.texts
         rows = _made_rows(key, wanted, config.whole) if self.rows is None else self._dealt(key, wanted)
         mine = pools.take(rows, np.arange(config.n_prompts))
         mine = mine | {"source": np.arange(config.n_prompts, dtype=np.int32)}
@@ -57,16 +57,17 @@ class Source:
         )
 
     def _dealt(self, key, wanted):
-        there = pools.count(self.rows)
-        if wanted > there:
-            raise ValueError(f"a chain needs {wanted:,} texts, {self.words} has {there:,} that fit")
-        order = np.random.default_rng(np.asarray(jax.random.key_data(key)).ravel()).permutation(there)
+        random = np.random.default_rng(np.asarray(jax.random.key_data(key)).ravel())
+        order = random.permutation(pools.count(self.rows))
         return pools.take(self.rows, order[:wanted])
 
 
-def source(config: Config) -> Source:
-    """The embedded decoder with the made language, or the checkpoint and texts that are named."""
-    return _embedded(config) if config.data == MADE else _real(config)
+def source(config: Config) -> tuple[Source, Config]:
+    """The embedded decoder with the made language, or the checkpoint and texts that are named.
+
+    And the configuration, `settings.reduced` where there are too few texts.
+    """
+    return (_embedded(config), config) if config.data == MADE else _real(config)
 
 
 def _embedded(config: Config) -> Source:
@@ -87,7 +88,7 @@ def _made_rows(key: jax.Array, number: int, whole: bool) -> Tree:
     return made.whole_rows([one.prompt + one.answer for one in drawn]) if whole else made.rows(drawn)
 
 
-def _real(config: Config) -> Source:
+def _real(config: Config) -> tuple[Source, Config]:
     loaded = published.load(config.checkpoint, config.fit.precision)
     if loaded.tokens is None:
         raise ValueError(f"{config.checkpoint} must have a tokenizer.json to read texts, it has none")
@@ -98,18 +99,7 @@ def _real(config: Config) -> Source:
             f"it has {decoder.context}"
         )
     decoder = of_length(decoder, config.tokens)
-    wanted = config.chains * (config.n_prompts + config.extra_real)
-    name, limit = config.data, 4 * wanted + 10 * config.held_out  # some are too long, and a chain has its own
-    if Path(name).suffix:
-        read = texts.read(name, None, limit)
-        train, held = encoding.held_out(read, min(config.held_out, len(read.pairs) // 2), HELD_OUT_SEED)
-    else:
-        train = texts.load(name, "train", limit)
-        splits = [split for split in ("test", "validation") if split in texts.KNOWN[name].files]
-        if splits:
-            held = texts.load(name, splits[0], 4 * config.held_out)
-        else:
-            train, held = encoding.held_out(train, config.held_out, HELD_OUT_SEED)
+    train, held = _read(config)
     end = decoder.stops[0] if decoder.stops else None
     marks = {*decoder.stops, *([] if decoder.start is None else [decoder.start])}
     every = train._replace(pairs=[*train.pairs, *held.pairs])
@@ -132,8 +122,13 @@ def _real(config: Config) -> Source:
         )
         print(told[-1], file=sys.stderr, flush=True)
         made_rows.append(got.rows)
-    held_rows = pools.take(made_rows[1], np.arange(min(config.held_out, pools.count(made_rows[1]))))
-    return Source(
+    remedy = "give a file with more" if Path(config.data).suffix else texts.by_hand(config.data, "train")
+    config = reduced(config, *map(pools.count, made_rows), train.source, remedy)
+    if config.fewer:
+        told.append(config.fewer)
+        print(told[-1], file=sys.stderr, flush=True)
+    held_rows = pools.take(made_rows[1], np.arange(config.held_out))
+    made = Source(
         decoder,
         None if config.whole else loaded.params,
         Reader(loaded.tokens.decode, frozenset(marks)),
@@ -144,3 +139,24 @@ def _real(config: Config) -> Source:
         train.source,
         tuple(told),
     )
+    return made, config
+
+
+def _read(config: Config) -> tuple[texts.Texts, texts.Texts]:
+    """Texts to tune on, and held-out ones."""
+    name = config.data
+    limit = (
+        4 * config.chains * config.texts + 10 * config.held_out
+    )  # some are too long, and a chain has its own
+    if Path(name).suffix:
+        return _parted(texts.read(name, None, limit), config)
+    train = texts.load(name, "train", limit)
+    splits = [split for split in ("test", "validation") if split in texts.KNOWN[name].files]
+    return (train, texts.load(name, splits[0], 4 * config.held_out)) if splits else _parted(train, config)
+
+
+def _parted(read: texts.Texts, config: Config) -> tuple[texts.Texts, texts.Texts]:
+    """Both from one file; where it has too few for both, in the proportion that is asked for."""
+    there, asked = len(read.pairs), config.texts + config.held_out
+    number = min(config.held_out, config.held_out * there // asked, there // 2)
+    return encoding.held_out(read, max(number, 1), HELD_OUT_SEED)

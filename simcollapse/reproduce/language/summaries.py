@@ -60,6 +60,7 @@ configure = functools.partial(settings.configure, published=_PAPER.fit)
 def compute(config: Config) -> xr.Dataset:
     """Metrics and audit by (arm, chain, round)."""
     data = common.runs(config)
+    config = common.settings_of(data)
     start = "the generator" if config.continuing else common.started(config)
     data.attrs.update(
         title="models tuned on answers that a verifier selected",

@@ -51,6 +51,7 @@ configure = functools.partial(settings.configure, published=_PAPER.fit)
 def compute(config: Config) -> xr.Dataset:
     """Metrics by (arm, chain, round), the models in round 1."""
     data = common.runs(config)
+    config = common.settings_of(data)
     data.attrs.update(
         title="what generated texts are worth beside real ones",
         heading=f"Models tuned on real texts and on answers of a generator that learned from {config.n_real:,} other "
@@ -84,7 +85,7 @@ def slope(real: np.ndarray, share: np.ndarray) -> np.ndarray:
 def compare(data: xr.Dataset) -> list[Claim]:
     """Generated texts help where real ones are few and harm where they are many; by differences over chains."""
     real, synthetic, loss = grid(data)
-    generator = int(common.settings_of(data)["n_real"])
+    generator = common.settings_of(data).n_real
     added = int(
         np.abs(synthetic - generator).argmin()
     )  # fixed before the run: as many as the generator learned from

@@ -54,6 +54,7 @@ PANELS = ("quality", "loss", "distinct_2", "self_bleu", "length", "p")
 def compute(config: Config) -> xr.Dataset:
     """Metrics and audit by (arm, chain, round)."""
     data = common.runs(config)
+    config = common.settings_of(data)
     data.attrs.update(
         title="retraining on a model's own answers, verified or not",
         heading=f"{config.n_real:,} real texts, then in every round {config.arms[0].generated:,} generated answers "
