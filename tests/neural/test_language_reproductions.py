@@ -14,8 +14,8 @@ import xarray as xr
 from simcollapse import reproduce, workflows
 from simcollapse.neural import checkpoints as kept
 from simcollapse.neural import loop, pools
+from simcollapse.neural.language import base, config, made, models, texts, verifiers
 from simcollapse.neural.language import checkpoints as published
-from simcollapse.neural.language import config, made, models, texts, verifiers
 from simcollapse.neural.language.checkpoints import Checkpoint
 from simcollapse.neural.language.rows import prompts_of
 from simcollapse.neural.language.tokens import Tokens
@@ -294,7 +294,7 @@ def wired(monkeypatch):
     decoder, held = made.decoder(16, 1), made.rows(made.sentences(jax.random.key(9), 20))
     base = models.init(decoder, jax.random.key(0))
     of = sources.Source(decoder, base, made.READER, None, held, made.MOST, 0.2, "made")
-    monkeypatch.setattr(runs, "source", lambda config: (of, config))
+    monkeypatch.setattr(runs, "source", lambda config, **how: (of, config))
     asked = []
 
     def start(key, task):
@@ -354,8 +354,11 @@ def test_a_preview_counts_the_work():
     once = preview.counts(dataclasses.replace(TINY, data="xsum", fit=Fit(epochs=1, batch=8)))
     assert once.steps == 2 * (1 + 1 + 1 + 1 + 2 + 3 + 2)  # of 8, 8, 4, 4, 16, 24 and 10 rows
     assert once.answers == work.answers + 2 * 16  # for the level of the truth
-    assert preview.seconds(work, preview.Times(1.0, 0.5, 0.25, 0.125)) == pytest.approx(
-        14 + 28 / 2 + work.answers / 4 + work.scored / 8
+    assert work.read == 2 * (
+        20 + 20 + 32 + 16 + 7 * 10
+    )  # generated and kept, and answers to held-out prompts
+    assert preview.seconds(work, preview.Times(1.0, 0.5, 0.25, 0.125, 0.0625)) == pytest.approx(
+        14 + 28 / 2 + work.answers / 4 + work.scored / 8 + work.read / 16
     )
     with pytest.raises(
         ValueError, match="a dry run is there for feng-summaries, yi-xsum, yi-xsum-checkpoint"
@@ -367,8 +370,33 @@ def test_a_preview_counts_the_work():
 def test_a_preview_says_what_a_run_takes(tmp_path):
     told = preview.preview(dataclasses.replace(TINY, folder=str(tmp_path / "rounds"))).splitlines()
     assert told[0].startswith("the made language; ") and told[1].startswith("14 fits, 28 steps; 392 answers")
-    assert told[3].startswith("at most ") and "GB of memory" in told[4] and "GB on disk" in told[5]
+    assert told[-3].startswith("about ") and told[-3].endswith("minutes, apart from compiling and saving")
+    assert "GB of memory" in told[-2] and "GB on disk" in told[-1]
     assert not (tmp_path / "rounds").exists()
+
+
+def test_a_preview_trains_nothing_and_counts_the_base_model(tmp_path, monkeypatch, capsys):
+    """A base model of the paper's scale takes hours; a second is a step here, so its steps are seen in the minutes."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    second = preview.Times(0.0, 1.0, 0.0, 0.0, 0.0)
+    monkeypatch.setattr(preview, "_timed", lambda run: second)
+    asked = dataclasses.replace(TINY, base_steps=572)
+    told = preview.preview(asked)
+    assert (
+        "the base model is trained first: 572 steps" in told and "about 10 minutes" in told
+    )  # and 28 of fits
+    assert capsys.readouterr().err.count("training") == 0 and not (tmp_path / "simcollapse").exists()
+    assert "base model" not in preview.preview(dataclasses.replace(asked, whole=True))
+
+
+def test_a_base_model_says_that_it_is_trained_and_is_kept(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    decoder = made.decoder(16, 1)
+    assert not base.is_kept(decoder, 2)
+    first = base.base_model(decoder, 2)
+    assert "training the base model: 2 steps" in capsys.readouterr().err and base.is_kept(decoder, 2)
+    jax.tree.map(np.testing.assert_array_equal, base.base_model(decoder, 2), first)
+    assert not capsys.readouterr().err and not base.is_kept(decoder, 3)
 
 
 @pytest.mark.slow
@@ -438,9 +466,7 @@ def test_a_checkpoint_on_own_texts(whole, tmp_path, capsys):
     np.testing.assert_array_equal(
         data["accuracy"].sel(round=0).isel(arm=0), correct.mean("text_rouge1_place")
     )
-    assert "at most" in preview.preview(
-        dataclasses.replace(asked, held_out=200, batch=80)
-    )  # 75 held-out texts
+    assert "about" in preview.preview(dataclasses.replace(asked, held_out=200, batch=80))  # 75 held-out texts
     (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows[::-1]))
     with pytest.raises(ValueError, match="holds a run with other settings"):
         runs.runs(asked)

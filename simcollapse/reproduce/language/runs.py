@@ -38,10 +38,10 @@ def runs(config: Config) -> xr.Dataset:
 
 
 class Run:
-    """What the chains of one run share."""
+    """What the chains of one run share; not `trained`, to be timed alone (see `source`)."""
 
-    def __init__(self, config: Config):
-        self.source, config = source(config)
+    def __init__(self, config: Config, *, trained: bool = True):
+        self.source, config = source(config, trained=trained)
         self.config = config
         self._tuner = self.tuner(config.fit)
         self._progress = Progress(config.fits)

@@ -10,7 +10,9 @@ MADE = "made"  # the made language; else a published set or a file of JSON lines
 VERIFIERS = ("none", "oracle", "self", "weak", "random")
 WORKFLOWS = ("replace", "accumulate", "accumulate_subsample")
 TOO_LONG = ("error", "drop", "truncate")
-PIECES = 8  # of a batch of a checkpoint's fit, one after another: 32 texts of 512 tokens at once take some 25 GB
+PIECES = (
+    8  # of a batch of a checkpoint's fit, one after another: 32 texts of 512 tokens at once take some 25 GB
+)
 LEAST = 0.1  # of a scale's texts that a run must have: with fewer it would be another scale
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from simcollapse import keys
 from simcollapse.neural import pools
 from simcollapse.neural.language import checkpoints as published
-from simcollapse.neural.language import encoding, grammar, made, texts
+from simcollapse.neural.language import encoding, grammar, made, models, texts
 from simcollapse.neural.language.base import base_model
 from simcollapse.neural.language.config import Config as Decoder
 from simcollapse.neural.language.config import of_length
@@ -62,15 +62,16 @@ class Source:
         return pools.take(self.rows, order[:wanted])
 
 
-def source(config: Config) -> tuple[Source, Config]:
+def source(config: Config, *, trained: bool = True) -> tuple[Source, Config]:
     """The embedded decoder with the made language, or the checkpoint and texts that are named.
 
-    And the configuration, `settings.reduced` where there are too few texts.
+    And the configuration, `settings.reduced` where there are too few texts. Without `trained` the embedded decoder's
+    base model has fresh parameters, which are enough to time it.
     """
-    return (_embedded(config), config) if config.data == MADE else _real(config)
+    return (_embedded(config, trained), config) if config.data == MADE else _real(config)
 
 
-def _embedded(config: Config) -> Source:
+def _embedded(config: Config, trained: bool) -> Source:
     decoder = made.decoder(config.width, config.layers)
     drawn = made.sentences(keys.root(HELD_OUT_SEED), config.held_out)
     if config.whole:
@@ -78,7 +79,7 @@ def _embedded(config: Config) -> Source:
         floor = -float(np.sum([grammar.log_probability(o.prompt + o.answer) for o in drawn]))
         floor /= float(np.sum(held["length"] - held["begin"]))
         return Source(decoder, None, made.READER, None, held, made.WIDTH - 1, floor, "the made language")
-    base = base_model(decoder, config.base_steps)
+    base = base_model(decoder, config.base_steps) if trained else models.init(decoder, keys.root(config.seed))
     held, floor = made.rows(drawn), made.least_loss(drawn)
     return Source(decoder, base, made.READER, None, held, made.MOST, floor, "the made language")
 
