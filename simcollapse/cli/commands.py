@@ -217,7 +217,8 @@ class Reproduce(DataOptions):
     yi-vae takes --data digits or mnist, saves its rounds below --out, and goes on from them when started again.
     Figures of language models (feng-summaries, yi-xsum, yi-xsum-checkpoint, kazdan-sft, kazdan-value-lm,
     kazdan-pretrain) do so too, and take --model with --data xsum, helpsteer2, alpaca, tinystories or a file of JSON
-    lines, --too-long for these, and --continuing.
+    lines, --too-long for these, and --continuing. With fewer texts than the scale asks for, all numbers of texts are
+    reduced alike, down to a tenth; the run says so.
     """
 
     float64: ClassVar[bool] = True

@@ -424,10 +424,8 @@ def test_a_second_run_takes_everything_from_disk_and_may_have_more(tmp_path, cap
         runs.runs(dataclasses.replace(asked, temperature=0.5))
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("whole", [False, True])
-def test_a_checkpoint_on_own_texts(whole, tmp_path, capsys):
-    """Words in place of bytes; the oracle is ROUGE-1, and correct is what is above the generator's median."""
+def on_words(tmp_path, number, **changes):
+    """`TINY` for a small checkpoint of words in place of bytes, on a file of `number` pairs."""
     words = ["[UNK]", "</s>", *[f"w{i}" for i in range(40)]]
     maker = tokenizers.Tokenizer(tokenizers.models.WordLevel({w: i for i, w in enumerate(words)}, "[UNK]"))
     maker.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
@@ -436,19 +434,42 @@ def test_a_checkpoint_on_own_texts(whole, tmp_path, capsys):
     )
     params = jax.tree.map(np.asarray, models.init(small, jax.random.key(0)))
     published.save(tmp_path / "mine", Checkpoint(small, params, Tokens(maker)))
+    whole = changes.get("whole", False)
     rows = [
         {"prompt": "" if whole else f"w{i % 30} w{i % 7}", "completion": f"w{i % 30} w{i % 11}"}
-        for i in range(150)
+        for i in range(number)
     ]
     (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    cut = "drop" if whole else "truncate"
-    asked = dataclasses.replace(TINY, whole=whole, tokens=16, answer=4, quantile=0.5, too_long=cut)
-    asked = settings.configure(
-        asked,
+    return settings.configure(
+        dataclasses.replace(TINY, tokens=16, answer=4, quantile=0.5, **changes),
         data=str(tmp_path / "pairs.jsonl"),
         model=str(tmp_path / "mine"),
         folder=str(tmp_path / "rounds"),
     )
+
+
+def test_a_file_of_too_few_texts_is_shared_out_and_it_is_said(tmp_path, monkeypatch, capsys):
+    """24 texts to tune on and 20 held-out ones of 30: 16 and 14 fit, so that half of all numbers is left."""
+    asked = on_words(tmp_path, 30)
+    of, less = sources.source(asked)
+    assert (less.n_real, less.n_prompts, less.held_out, less.answered) == (4, 8, 10, 5)
+    assert pools.count(of.rows) == 16 and pools.count(of.held_out) == 10
+    assert less.fewer == of.told[-1] and f"{less.fewer}\n" in capsys.readouterr().err
+    assert len(of.deal(jax.random.key(0), less).prompts) == 8
+    made = xr.Dataset(attrs={"config": json.dumps(dataclasses.asdict(less)), "source": "s", "parameters": 1})
+    monkeypatch.setattr(common, "runs", lambda config: made)
+    attrs = xsum.compute(asked).attrs
+    assert attrs["heading"].startswith("4 real texts") and less.fewer in attrs["note"]
+    with pytest.raises(ValueError, match="give a file with more"):
+        sources.source(on_words(tmp_path, 10))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("whole", [False, True])
+def test_a_checkpoint_on_own_texts(whole, tmp_path, capsys):
+    """The oracle is ROUGE-1, and correct is what is above the generator's median."""
+    cut = "drop" if whole else "truncate"
+    asked = on_words(tmp_path, 150, whole=whole, too_long=cut)
     data = runs.runs(asked)
     assert np.isfinite(data["loss"].sel(arm="oracle-25", round=1)).all()
     assert data["text_rouge1"].sel(arm="two").shape == (2, 3, TINY.answered)
@@ -466,8 +487,10 @@ def test_a_checkpoint_on_own_texts(whole, tmp_path, capsys):
     np.testing.assert_array_equal(
         data["accuracy"].sel(round=0).isel(arm=0), correct.mean("text_rouge1_place")
     )
-    assert "about" in preview.preview(dataclasses.replace(asked, held_out=200, batch=80))  # 75 held-out texts
-    (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows[::-1]))
+    told = preview.preview(dataclasses.replace(asked, held_out=200, batch=80))
+    assert "about" in told and "75 held-out texts fit where 200 are asked for" in told
+    pairs = (tmp_path / "pairs.jsonl").read_text().splitlines(keepends=True)
+    (tmp_path / "pairs.jsonl").write_text("".join(pairs[::-1]))
     with pytest.raises(ValueError, match="holds a run with other settings"):
         runs.runs(asked)
 

@@ -10,9 +10,7 @@ MADE = "made"  # the made language; else a published set or a file of JSON lines
 VERIFIERS = ("none", "oracle", "self", "weak", "random")
 WORKFLOWS = ("replace", "accumulate", "accumulate_subsample")
 TOO_LONG = ("error", "drop", "truncate")
-PIECES = (
-    8  # of a batch of a checkpoint's fit, one after another: 32 texts of 512 tokens at once take some 25 GB
-)
+PIECES = 8  # of a batch of a checkpoint's fit, in turn: 32 texts of 512 tokens at once take some 25 GB
 LEAST = 0.1  # of a scale's texts that a run must have: with fewer it would be another scale
 
 
@@ -196,7 +194,7 @@ def reduced(config: Config, there: int, held: int, source: str, remedy: str) -> 
         fewer.append(
             f"{source} has {there:,} texts that fit where the scale asks for {asked:,} a chain: all numbers of texts "
             f"are {100 * part / unit:.3g} % of the scale's ({config.n_real:,} real, {config.n_prompts:,} prompts, "
-            f"{config.held_out:,} held out)"
+            f"{config.held_out:,} held out){', nearly the same in every seed' if config.chains > 1 else ''}"
         )
     if held < config.held_out:
         fewer.append(f"{held:,} held-out texts fit where {config.held_out:,} are asked for")

@@ -124,7 +124,8 @@ def _real(config: Config) -> tuple[Source, Config]:
         print(told[-1], file=sys.stderr, flush=True)
         made_rows.append(got.rows)
     remedy = "give a file with more" if Path(config.data).suffix else texts.by_hand(config.data, "train")
-    config = reduced(config, *map(pools.count, made_rows), train.source, remedy)
+    there, held_there = (pools.count(rows) for rows in made_rows)
+    config = reduced(config, there, held_there, train.source, remedy)
     if config.fewer:
         told.append(config.fewer)
         print(told[-1], file=sys.stderr, flush=True)
@@ -159,5 +160,5 @@ def _read(config: Config) -> tuple[texts.Texts, texts.Texts]:
 def _parted(read: texts.Texts, config: Config) -> tuple[texts.Texts, texts.Texts]:
     """Both from one file; where it has too few for both, in the proportion that is asked for."""
     there, asked = len(read.pairs), config.texts + config.held_out
-    number = min(config.held_out, config.held_out * there // asked, there // 2)
+    number = min(config.held_out, -(-config.held_out * there // asked), there // 2)
     return encoding.held_out(read, max(number, 1), HELD_OUT_SEED)
