@@ -45,11 +45,8 @@ SCALES = {
 def compute(config: Config) -> xr.Dataset:
     """By (workflow, n, bandwidth, round): nll, and nll_rise, what it gained since round 0."""
     coords = {"workflow": WORKFLOWS, "n": config.sizes, "bandwidth": config.bandwidths}
-    task = task_of(SET, 1.0)
     groups = [
-        [
-            _cell(config, task, i, j, k) for k in range(len(config.bandwidths))
-        ]  # which share a compiled program
+        [_cell(config, i, j, k) for k in range(len(config.bandwidths))]  # which share a compiled program
         for j in reversed(range(len(config.sizes)))
         for i in range(len(WORKFLOWS))
     ]
@@ -72,11 +69,11 @@ def shown_rounds(rounds: int) -> tuple[int, ...]:
     return tuple(sorted({0, rounds // 10, round(rounds * 0.3), rounds}))
 
 
-def _cell(config: Config, task, i: int, j: int, k: int) -> Cell:
+def _cell(config: Config, i: int, j: int, k: int) -> Cell:
     def values():
         width = jnp.asarray(config.bandwidths[k], dtype=float)
         found = cells.simulate(
-            dataclasses.replace(task, bandwidth=width),
+            dataclasses.replace(task_of(SET, 1.0), bandwidth=width),
             WORKFLOWS[i],
             config.sizes[j],
             rounds=config.rounds,
@@ -86,7 +83,7 @@ def _cell(config: Config, task, i: int, j: int, k: int) -> Cell:
         nll = found["nll"].to_numpy().astype(float)
         return {"nll": nll, "nll_rise": nll - nll[:, :1]}
 
-    return Cell((i, j, k), values)
+    return Cell((i, j, k), values, double=False)
 
 
 def compare(data: xr.Dataset) -> list[Claim]:

@@ -126,13 +126,13 @@ class Run(NamedTuple):
 
 def simulated(run: Run) -> xr.Dataset:
     """trace, spread, spread_half (what the second half of the rounds so far added) and, of recorded models, ise."""
-    task = sc.kde(DIM, bandwidth=first_bandwidth(run.n), test=TEST)
-    groups = [[_cell(run, task, i, j) for j in range(len(EXPONENTS))] for i in range(len(WORKFLOWS))]
+    groups = [[_cell(run, i, j) for j in range(len(EXPONENTS))] for i in range(len(WORKFLOWS))]
     return cells.collect({"workflow": WORKFLOWS, "exponent": EXPONENTS}, groups, run.rounds)
 
 
-def _cell(run: Run, task: Any, i: int, j: int) -> Cell:
+def _cell(run: Run, i: int, j: int) -> Cell:
     def values():
+        task = sc.kde(DIM, bandwidth=first_bandwidth(run.n), test=TEST)
         found = sc.simulate(
             dataclasses.replace(task, exponent=jnp.asarray(EXPONENTS[j], dtype=float)),
             "none",
@@ -153,7 +153,7 @@ def _cell(run: Run, task: Any, i: int, j: int) -> Cell:
             made["ise"] = _last_errors(found, run)
         return made
 
-    return Cell((i, j), values)
+    return Cell((i, j), values, double=False)
 
 
 def _last_errors(found: xr.Dataset, run: Run) -> np.ndarray:

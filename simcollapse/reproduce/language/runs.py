@@ -1,5 +1,6 @@
 """The runs under the pictures: generators, verifiers, every arm of every chain; resumed where a run stopped."""
 
+import contextlib
 import dataclasses
 import json
 import sys
@@ -16,7 +17,7 @@ from simcollapse.neural import checkpoints, loop, pools, selection
 from simcollapse.neural.language import names, task, truths, verifiers
 from simcollapse.neural.language.choosing import choosing
 from simcollapse.neural.language.resuming import digest
-from simcollapse.neural.language.room import FLOAT, check_room
+from simcollapse.neural.language.room import FLOAT, check_room, full_is_said
 from simcollapse.neural.language.rows import FIELDS
 from simcollapse.neural.language.training import Tuner, tuning
 from simcollapse.neural.progress import Progress
@@ -33,7 +34,8 @@ SHOWN = 8  # answers of a model that are kept for reading
 
 def runs(config: Config) -> xr.Dataset:
     """Metrics and audit by (arm, chain, round), NaN where an arm stopped earlier; round 0 is the generator."""
-    with neural_settings(), checkpoints.alone(config.folder):
+    said = full_is_said(Path(config.folder)) if config.folder else contextlib.nullcontext()
+    with said, neural_settings(), checkpoints.alone(config.folder):
         return Run(config).dataset()
 
 
