@@ -109,7 +109,7 @@ def test_multinomial_counts_have_their_moments(outcomes, x64):
         assert (counts[:, 0] == 200).all()
 
 
-@pytest.mark.parametrize("x64", [True, False])
+@pytest.mark.parametrize("x64", [pytest.param(True, marks=pytest.mark.slow), False])
 def test_in_law_few_draws_and_many_have_their_moments(x64):
     """Chains side by side of which every other one makes too many draws to count each: both laws are multinomial."""
     p, numbers = np.array(P), np.array([30, 100_000])
