@@ -27,19 +27,11 @@ def chains_last(function):
 
 
 @jax.custom_batching.custom_vmap
-def anywhere(flag):
-    """Whether `flag`, (), is true in any chain: the same for all, so that a `lax.cond` on it stays one under `vmap`."""
-    return flag
-
-
-@anywhere.def_vmap
-def _anywhere_in_chains(size, batched, flag):
-    return anywhere(jnp.any(flag)), False
-
-
-@jax.custom_batching.custom_vmap
 def largest(number):
-    """`number`, (), of the chain that has the largest: the same for all, so that a loop of so many steps stays one."""
+    """`number`, (), of the chain that has the largest; of a flag, whether it is true in any.
+
+    The same for all, so that under `vmap` a loop of so many steps, or a `lax.cond`, stays one.
+    """
     return number
 
 

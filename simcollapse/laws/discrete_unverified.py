@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax import lax
 
 from simcollapse import chain, keys
-from simcollapse.batching import anywhere
+from simcollapse.batching import largest
 from simcollapse.checks import as_float
 from simcollapse.draws import LARGEST_COUNT, multinomial, multivariate_hypergeometric
 from simcollapse.tasks import counting
@@ -62,4 +62,4 @@ def _counts(key, count, chances):
         return multinomial(key, jnp.where(few, 0.0, number), chances)
 
     none = jnp.zeros_like(chances)
-    return lax.cond(anywhere(few), counted, lambda: none) + lax.cond(anywhere(~few), halved, lambda: none)
+    return lax.cond(largest(few), counted, lambda: none) + lax.cond(largest(~few), halved, lambda: none)
