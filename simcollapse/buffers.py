@@ -1,13 +1,17 @@
 """Pools that keep their rows: what is stored of each, where it goes, and which rows a fit sees."""
 
+import math
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from simcollapse import keys
+from simcollapse.batching import largest
 
 Tree = Any
+
+PIECE_ROWS, PIECE_NUMBERS = 100, 10_000  # of a piece that is summed at once: at least so many rows, or numbers
 
 
 class Pool(NamedTuple):
@@ -25,8 +29,13 @@ class Pool(NamedTuple):
 class Seen(NamedTuple):
     """The rows that a fit sees."""
 
-    rows: Tree  # leaves (L, …)
+    rows: Tree  # leaves (L, …), or (M, …) of which L are seen
     weight: jax.Array  # (L,), 0: no row here
+    places: jax.Array | None = None  # (L,), int32, where the rows are; None: in this order
+
+    def gathered(self) -> "Seen":
+        """The same with the rows themselves, in their order."""
+        return self if self.places is None else Seen(_at(self.rows, self.places), self.weight)
 
 
 def empty(task: Any, capacity: int, rounds: int | None = None) -> Pool:
@@ -105,8 +114,36 @@ def picked(pool: Pool, order: jax.Array, count: jax.Array) -> Seen:
 
     `order` has every filled place ahead of the empty ones.
     """
-    rows = jax.tree.map(lambda held: held[order], pool.rows)
-    return Seen(rows, taken(order, pool.count, count))
+    return Seen(pool.rows, taken(order, pool.count, count), order)
+
+
+def summed(task: Any, seen: Seen) -> Tree:
+    """Sums of the rows seen, as `task.sums` gives them: gathered and added piece by piece, up to the last one there is.
+
+    Long rows of many places are otherwise copied whole, empty places too.
+    """
+    size, numbers = len(seen.weight), sum(math.prod(leaf.shape[1:]) for leaf in jax.tree.leaves(seen.rows))
+    pieces = -(-size // max(PIECE_ROWS, PIECE_NUMBERS // numbers))
+    if seen.places is None or pieces == 1:
+        rows, weight, _ = seen.gathered()
+        return task.sums(rows, weight)
+    piece = -(-size // pieces)
+    nothing = task.sums(_at(seen.rows, jnp.zeros(1, dtype=jnp.int32)), jnp.zeros(1))
+    number = jnp.arange(piece, dtype=jnp.int32)
+
+    def add(i, total):
+        begin = jnp.minimum(i * piece, size - piece)  # the last piece may overlap the one before
+        places = jax.lax.dynamic_slice_in_dim(seen.places, begin, piece)
+        weight = jax.lax.dynamic_slice_in_dim(seen.weight, begin, piece)
+        sums = task.sums(_at(seen.rows, places), jnp.where(begin + number >= i * piece, weight, 0.0))
+        return jax.tree.map(lambda so_far, more, none: so_far + (more - none), total, sums, nothing)
+
+    end = jnp.max(jnp.where(seen.weight > 0, jnp.arange(1, size + 1, dtype=jnp.int32), 0))
+    return jax.lax.fori_loop(0, (largest(end) + piece - 1) // piece, add, nothing)
+
+
+def _at(rows, places):
+    return jax.tree.map(lambda held: held[places], rows)
 
 
 def places(filled: jax.Array, weight: jax.Array, capacity: int) -> tuple[jax.Array, jax.Array]:

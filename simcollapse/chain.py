@@ -127,6 +127,7 @@ class Task(Protocol):
     rows with `standard` coordinates and `standard_step`, which verifiers of densities judge by.
     `close(pool)`: sums whose rows of a round are all in, ready for `fit` and for `open`. `real_is_generated`: `real`
     gives what `generate` gives with the truth and the same key.
+    `with_room(room, schedule)`, the task with so many places in what is stored of it, where it stores rows.
     `check()` raises ValueError where a sweep made fields that contradict each other; `model_dims` names the axes of
     the model's fields in results.
     """
@@ -363,7 +364,7 @@ def _refit(key, loop, state, count, k):
         seen = law.thin(keys.for_purpose(key, keys.COLLECT, 0, always), task, pool, number)
     elif workflow.needs_rows:
         seen = workflow.choose(keys.for_purpose(key, keys.COLLECT, 0, always), pool, wanted, k, loop.limit)
-        seen = seen if task.needs_rows else task.sums(seen.rows, seen.weight)
+        seen = seen.gathered() if task.needs_rows else buffers.summed(task, seen)
     else:
         seen = _all_of(task, pool)
     model, reason = task.fit(keys.for_purpose(key, keys.FIT), seen, state.model)

@@ -92,6 +92,7 @@ def sweep(
         block_size: chains of one block; None for one that fits `memory_bytes` and the processor's cache.
         room: samples of a round that buffers of rows have room for, where these are more than there are: runs of
             several sizes share one compiled program if they name the same. It costs memory, and time for few rows.
+            Rounds that use each row of a fixed design once draw other numbers with it.
         memory_bytes: memory that a block may take; None for a quarter of what the device has.
         devices: JAX devices to use; None for all local ones.
         progress: show a progress bar; None to show one on a terminal after two seconds.
@@ -329,6 +330,8 @@ def _group(cells, sampling, rounds, engine, record_model, room) -> list[blocks.P
         law = _law(task, verifier, workflow, how, np.concatenate([schedule[:1], *drawn]), engine)
         if law is not None and hasattr(law, "reduced"):
             task = law.reduced(task)
+        if law is None and room is not None and hasattr(task, "with_room"):
+            task = task.with_room(room, schedule)
         leaves, treedef = jax.tree.flatten((task, verifier, workflow))
         signature = (
             treedef,

@@ -9,7 +9,7 @@ import math
 import jax
 import jax.numpy as jnp
 
-from simcollapse.batching import chains_last
+from simcollapse.batching import chains_last, largest
 from simcollapse.keys import stored
 
 BLOCK = 34  # columns eliminated together; a system of up to this size is one block
@@ -196,20 +196,23 @@ def rank_factor(matrix: jax.Array) -> jax.Array:
 
     def unfinished(carry):
         step, _, left = carry
-        return (step < dim) & (jnp.max(left) > floor)
+        return (step < dim) & largest(jnp.max(left) > floor)  # of any chain: one loop, whose arrays are not copied
 
     def eliminate(carry):
-        step, lower, left = carry
+        step, columns, left = carry
         at = jnp.argmax(left)
-        pivot = jnp.maximum(left[at], floor)
-        column = (matrix[:, at] - lower @ lower[at]) / jnp.sqrt(jnp.where(pivot > 0, pivot, 1.0))
+        pivot = left[at]
+        more = pivot > floor
+        root = jnp.sqrt(jnp.where(more, pivot, 1.0))
+        column = (matrix[at] - columns[:, at] @ columns) / root
         taken = jnp.arange(dim) == at
-        column = jnp.where(taken, jnp.sqrt(pivot), jnp.where(left > -jnp.inf, column, 0.0))
-        left = jnp.where(taken, -jnp.inf, left - column**2)
-        return step + 1, lower.at[:, step].set(column), left
+        column = jnp.where(taken, root, jnp.where(left > -jnp.inf, column, 0.0))
+        column = jnp.where(more, column, 0.0)
+        left = jnp.where(taken & more, -jnp.inf, left - column**2)
+        return step + 1, columns.at[step].set(column), left
 
     start = jnp.int32(0), jnp.zeros_like(matrix), jnp.diagonal(matrix)
-    return jax.lax.while_loop(unfinished, eliminate, start)[1]
+    return jax.lax.while_loop(unfinished, eliminate, start)[1].T
 
 
 def least_norm(matrix: jax.Array, right: jax.Array, start: jax.Array) -> jax.Array:
@@ -220,8 +223,9 @@ def least_norm(matrix: jax.Array, right: jax.Array, start: jax.Array) -> jax.Arr
     lower = rank_factor(matrix)
     inner = lower.T @ lower
     inner = inner + jnp.diag((jnp.diagonal(inner) == 0).astype(inner.dtype))  # columns that are not there
-    once, _ = solve_positive(inner, jnp.stack([lower.T @ right, lower.T @ start], axis=1))
-    twice, _ = solve_positive(inner, once[:, 0])
+    _, inverse = cholesky(inner)
+    once = inverse.T @ (inverse @ jnp.stack([lower.T @ right, lower.T @ start], axis=1))
+    twice = inverse.T @ (inverse @ once[:, 0])
     return lower @ (twice + once[:, 1])
 
 

@@ -163,7 +163,11 @@ def _drawn(workflow, pool, wanted, k=3, draws=20_000):
     """How often each place was drawn."""
     keys = jax.random.split(jax.random.key(0), draws)
     seen = jax.jit(
-        jax.vmap(lambda key: workflow.choose(key, pool, jnp.int32(wanted), jnp.int32(k), pool.born.shape[0]))
+        jax.vmap(
+            lambda key: workflow.choose(
+                key, pool, jnp.int32(wanted), jnp.int32(k), pool.born.shape[0]
+            ).gathered()
+        )
     )(keys)
     chosen = np.asarray(seen.weight) > 0
     assert (chosen.sum(axis=1) == wanted).all()
@@ -188,7 +192,7 @@ def test_stratified_draws_within_a_turn_are_even():
 def test_pairs_of_stratified_draws_are_as_likely_as_others():
     """Two of four rows of each of two rounds: 36 sets, by chi-square."""
     pool, workflow = _pool([0, 0, 0, 0, 1, 1, 1, 1]), sc.accumulate_subsample(4, strategy="stratified")
-    draw = jax.vmap(lambda key: workflow.choose(key, pool, jnp.int32(4), jnp.int32(1), 4).rows)
+    draw = jax.vmap(lambda key: workflow.choose(key, pool, jnp.int32(4), jnp.int32(1), 4).gathered().rows)
     rows = np.sort(np.asarray(jax.jit(draw)(jax.random.split(jax.random.key(1), 72_000))), axis=1)
     seen = np.unique(rows @ 8 ** np.arange(4), return_counts=True)[1]
     assert len(seen) == 36

@@ -30,7 +30,7 @@ def test_subsample_draws_each_row_alike_and_none_twice():
     pool = pool._replace(rows=pool.rows._replace(x=jnp.eye(10, 7)), count=jnp.int32(7))
     keys = jax.vmap(jax.random.fold_in, in_axes=(None, 0))(jax.random.key(0), jnp.arange(20_000))
     workflow = sc.accumulate_subsample()
-    seen = jax.vmap(lambda key: workflow.choose(key, pool, jnp.int32(3), jnp.int32(1), 5))(keys)
+    seen = jax.vmap(lambda key: workflow.choose(key, pool, jnp.int32(3), jnp.int32(1), 5).gathered())(keys)
     sums = jax.vmap(task.sums)(seen.rows, seen.weight)
     drawn = np.diagonal(np.asarray(sums.gram), axis1=1, axis2=2)
     assert np.all((drawn == 0) | (drawn == 1))

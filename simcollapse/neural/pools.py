@@ -78,4 +78,4 @@ def seen(key: jax.Array, workflow: Any, pool: Pool, wanted: int, k: int, limit: 
 
 @functools.partial(jax.jit, static_argnames="limit")
 def _choose(workflow, key, places, wanted, k, limit):
-    return workflow.choose(key, places, wanted, k, limit)
+    return workflow.choose(key, places, wanted, k, limit).gathered()

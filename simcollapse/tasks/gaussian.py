@@ -26,6 +26,7 @@ from simcollapse.checks import (
     option,
     parameter,
 )
+from simcollapse.batching import largest
 from simcollapse.linalg import cholesky, inverse_lower, nuclear_norm
 from simcollapse.tasks.designs import CHUNK, MOST_SAMPLES
 from simcollapse.tasks.features import Covariance, check_covariance
@@ -206,9 +207,8 @@ class Gaussian:
 
     def fit(self, key, pool: Sums, previous: Model) -> tuple[Model, jax.Array]:
         """Mean and covariance of a closed pool, and why the fit failed (0: it did not); then `previous` is returned."""
-        alone = (
-            pool.base.count == pool.latest.count
-        )  # then the fit is made about the round's own model, whatever its scale
+        # rows of one round alone are fitted about their own model, whatever its scale; others about the truth
+        alone = pool.base.count == pool.latest.count
         sums, reference = jax.tree.map(
             lambda one, all: jnp.where(alone, one, all),
             (pool.latest, pool.reference),
@@ -219,7 +219,7 @@ class Gaussian:
         lower, inverse = cholesky(scatter / self.divisor(count))
         # n rows span n - 1 directions about their mean; rounding would leave more
         lower = jnp.where(jnp.arange(self.dim, dtype=float)[None] < count - 1, lower, 0.0)
-        model = self.refitted(reference, sums.total / count, lower, inverse)
+        model = self.refitted(reference, sums.total / count, lower, inverse, elsewhere=largest(alone))
         reason = jnp.where(sums.count < LEAST, chain.TOO_FEW, chain.ALIVE).astype(jnp.int32)
         return jax.tree.map(
             lambda new, old: jnp.where(reason == chain.ALIVE, new, old), model, previous
@@ -229,17 +229,23 @@ class Gaussian:
         """What the scatter of `count` rows is divided by."""
         return count - 1 if self.estimator == "unbiased" else count
 
-    def refitted(self, model: Model, shift, lower, inverse=None) -> Model:
+    def refitted(self, model: Model, shift, lower, inverse=None, elsewhere=True) -> Model:
         """N(shift, lower lower') in coordinates where `model` is N(0, I); `lower` (D, D) is lower triangular.
 
-        `inverse` is that of `lower`, where it is known.
+        `inverse` is that of `lower`, where it is known. `elsewhere`, (), the same for all chains: false only where
+        `model` is the truth, whose matrices are the identity; then nothing is multiplied with them.
         """
         inverse = inverse_lower(lower) if inverse is None else inverse
         diagonal = jnp.diagonal(lower)
         regular = jnp.all(diagonal > 0) & jnp.isfinite(model.log_det)
         growth = jnp.sum(jnp.log(jnp.where(diagonal > 0, diagonal, 1.0)))
-        factor, change = _scaled(model.factor @ lower)
-        inverse, inverse_change = _scaled(inverse @ model.inverse)
+        factor, inverse = jax.lax.cond(
+            elsewhere,
+            lambda: (model.factor @ lower, inverse @ model.inverse),
+            lambda: (lower, inverse),
+        )
+        factor, change = _scaled(factor)
+        inverse, inverse_change = _scaled(inverse)
         return Model(
             mean=model.mean + jnp.exp(model.log_scale) * (model.factor @ shift),
             factor=factor,

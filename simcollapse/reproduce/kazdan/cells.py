@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import xarray as xr
 from numpy.typing import ArrayLike
@@ -24,7 +25,7 @@ BUFFER_BYTES = 2**28  # of the rows that one block holds; two blocks run at a ti
 LARGEST_BLOCK = 16  # chains; more are no faster
 ROOMS = (100, 1000)  # rows a round up to which cells share a program with room for so many
 FULL_RANK = 2  # rows over dimensions up to which a regular matrix may be all but singular
-SHORT_ROW = 10  # numbers
+SHORT_ROW = 31  # numbers
 AT_ONCE = 2  # programs: compiling one leaves part of two cores idle
 
 
@@ -71,7 +72,7 @@ def _shared(task: Any, workflow: str, n: int, rounds: int) -> tuple[int | None, 
     room = next((most for most in rooms if n <= most), n)
     if not keeps_rows:
         return room, None
-    row_bytes = 8 * (task.dim + 4)
+    row_bytes = jnp.zeros(()).dtype.itemsize * (task.dim + 4)
     return room, int(np.clip(BUFFER_BYTES // (room * (rounds + 1) * row_bytes), 1, LARGEST_BLOCK))
 
 

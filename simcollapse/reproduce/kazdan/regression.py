@@ -65,11 +65,10 @@ def compute(config: Config) -> xr.Dataset:
     coords = {"workflow": WORKFLOWS, "dim": config.dims, "n": config.sizes}
     sizes = range(len(config.sizes))
     in_law = [i for i, workflow in enumerate(WORKFLOWS) if workflow != "accumulate_subsample"]
-    drawn = WORKFLOWS.index(
-        "accumulate_subsample"
-    )  # a program for each number of rows, where a law has one for all
-    groups = [[_cell(config, drawn, j, k)] for j in range(len(config.dims)) for k in sizes]
-    groups += [[_cell(config, i, j, k) for k in sizes] for j in range(len(config.dims)) for i in in_law]
+    drawn = WORKFLOWS.index("accumulate_subsample")
+    longest = list(reversed(range(len(config.dims))))  # first
+    groups = [[_cell(config, drawn, j, k) for k in part] for j in longest for part in _alike(config, drawn, j)]
+    groups += [[_cell(config, i, j, k) for k in sizes] for j in longest for i in in_law]
     data = cells.collect(coords, groups, config.rounds)
     theory, first = np.full(data["error"].shape, np.nan), np.full(data["error"].shape, np.nan)
     spanned = np.zeros(theory.shape[:-1], dtype=np.int8)
@@ -101,9 +100,24 @@ def fitted(workflow: str, dim: int, n: int) -> bool:
     return n > dim if workflow != "accumulate_subsample" else dim <= MOST_RATIO * n
 
 
-def _cell(config: Config, i: int, j: int, k: int) -> Cell:
+def _kind(config: Config, i: int, j: int, k: int) -> tuple[bool, bool]:
+    """Whether fits are of least norm, and whether they are computed in double precision."""
     dim, n = config.dims[j], config.sizes[k]
     short = not fitted(WORKFLOWS[i], dim, n)
+    return short, short or cells.needs_double(dim, n)
+
+
+def _alike(config: Config, i: int, j: int) -> list[list[int]]:
+    """Numbers of the sizes whose cells may share programs, since fits and precision are the same."""
+    kinds: dict[tuple[bool, bool], list[int]] = {}
+    for k in range(len(config.sizes)):
+        kinds.setdefault(_kind(config, i, j, k), []).append(k)
+    return list(kinds.values())
+
+
+def _cell(config: Config, i: int, j: int, k: int) -> Cell:
+    dim, n = config.dims[j], config.sizes[k]
+    short, double = _kind(config, i, j, k)
 
     def values():
         rows, truth = design(config, j, k), np.ones(dim)
@@ -117,7 +131,7 @@ def _cell(config: Config, i: int, j: int, k: int) -> Cell:
         )
         return {"error": found["squared_error"]}
 
-    return Cell((i, j, k), values, short or cells.needs_double(dim, n))
+    return Cell((i, j, k), values, double)
 
 
 def _predicted(config: Config, i: int, j: int, k: int) -> tuple[np.ndarray, np.ndarray]:
