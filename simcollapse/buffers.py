@@ -32,6 +32,7 @@ class Seen(NamedTuple):
     rows: Tree  # leaves (L, …), or (M, …) of which L are seen
     weight: jax.Array  # (L,), 0: no row here
     places: jax.Array | None = None  # (L,), int32, where the rows are; None: in this order
+    grown: bool = False  # every row that the fit before saw is at its place, with its weight; others come after
 
     def gathered(self) -> "Seen":
         """The same with the rows themselves, in their order."""
@@ -125,8 +126,8 @@ def summed(task: Any, seen: Seen) -> Tree:
     size, numbers = len(seen.weight), sum(math.prod(leaf.shape[1:]) for leaf in jax.tree.leaves(seen.rows))
     pieces = -(-size // max(PIECE_ROWS, PIECE_NUMBERS // numbers))
     if seen.places is None or pieces == 1:
-        rows, weight, _ = seen.gathered()
-        return task.sums(rows, weight)
+        seen = seen.gathered()
+        return task.sums(seen.rows, seen.weight)
     piece = -(-size // pieces)
     nothing = task.sums(_at(seen.rows, jnp.zeros(1, dtype=jnp.int32)), jnp.zeros(1))
     number = jnp.arange(piece, dtype=jnp.int32)

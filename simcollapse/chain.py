@@ -366,7 +366,7 @@ def _refit(key, loop, state, count, k):
         seen = workflow.choose(keys.for_purpose(key, keys.COLLECT, 0, always), pool, wanted, k, loop.limit)
         seen = seen.gathered() if task.needs_rows else buffers.summed(task, seen)
     else:
-        seen = _all_of(task, pool)
+        seen = _all_of(task, pool, grown=workflow.keeps)
     model, reason = task.fit(keys.for_purpose(key, keys.FIT), seen, state.model)
     nothing = (reason != ALIVE) & (counts.used == 0)
     return model, pool, jnp.where(nothing, NOTHING_KEPT, reason).astype(jnp.int32), counts
@@ -443,11 +443,11 @@ def _keep(loop, went_on, pool, before):
     return _select(went_on, pool, before)
 
 
-def _all_of(task, pool, most=None):
-    """All of a pool as a fit wants it; `most` rows at most are in it."""
+def _all_of(task, pool, most=None, *, grown=False):
+    """All of a pool as a fit wants it; `most` rows at most are in it. `grown`: as in `buffers.Seen`."""
     if not isinstance(pool, buffers.Pool):
         return pool
-    seen = buffers.everything(pool, most)
+    seen = buffers.everything(pool, most)._replace(grown=grown)
     return seen if task.needs_rows else task.sums(seen.rows, seen.weight)
 
 

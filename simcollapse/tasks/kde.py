@@ -26,7 +26,7 @@ from simcollapse.checks import (
 )
 from simcollapse.tasks import real_data
 from simcollapse.tasks.designs import CHUNK, MOST_SAMPLES
-from simcollapse.tasks.kernels import BLOCK, log_kernel_sums, square_distances
+from simcollapse.tasks.kernels import BLOCK, kernel_sum_reaches, log_kernel_sums, square_distances
 from simcollapse.tasks.real_data import REFERENCE
 
 RULES = ("fixed", "scott", "silverman")
@@ -46,6 +46,19 @@ class Model(NamedTuple):
     bandwidth: jax.Array  # (), data unit
     held_out: jax.Array  # (T,)
     fits: jax.Array  # (), int32, this one included
+    total: jax.Array  # (), of the weights
+    count: jax.Array  # (), points of positive weight
+    mean: jax.Array  # (D,), of the points, data unit
+    variance: jax.Array  # (D,), of the points, divisor: `total`
+
+
+class Moments(NamedTuple):
+    """The last four fields of a model."""
+
+    total: jax.Array
+    count: jax.Array
+    mean: jax.Array
+    variance: jax.Array
 
 
 @jax.tree_util.register_dataclass
@@ -98,6 +111,8 @@ class Kde:
         "points": ("support", "dim"),
         "weight": ("support",),
         "held_out": ("test",),
+        "mean": ("dim",),
+        "variance": ("dim",),
     }
     descriptions = {  # noqa: RUF012 (read only)
         "nll": "mean of -log density over the held-out real rows, nats a row",
@@ -116,7 +131,17 @@ class Kde:
         distance = square_distances(self.data.mean[None] / bandwidth, self.test / bandwidth)[0]
         one = jnp.ones(())
         return Model(
-            self.data.mean[None], jnp.ones(1), jnp.int32(1), one, bandwidth, -0.5 * distance, jnp.int32(0)
+            points=self.data.mean[None],
+            weight=jnp.ones(1),
+            end=jnp.int32(1),
+            heaviest=one,
+            bandwidth=bandwidth,
+            held_out=-0.5 * distance,
+            fits=jnp.int32(0),
+            total=one,
+            count=one,
+            mean=self.data.mean,
+            variance=jnp.zeros(self.dim),
         )
 
     def real(self, key, chunk, present) -> Points:
@@ -150,17 +175,11 @@ class Kde:
         The density is the real one where it is known (a normal law), else a kernel density estimate on 200 held-out
         rows, whose bandwidth makes real rows likeliest.
         """
-        return self.log_density(data.columns) >= self.level
-
-    def log_density(self, columns: jax.Array) -> jax.Array:
-        """Log of the density that `correct` goes by, at columns (D, N): shape (N,), nats."""
         if hasattr(self.data, "log_density"):
-            return self.data.log_density(columns)
-        reference = self.test[:, :REFERENCE]
-        count = reference.shape[1]
-        ends = jnp.int32(0), jnp.int32(count)
-        sums = log_kernel_sums(reference.T, jnp.ones(count), columns, self.reference_bandwidth, *ends)
-        return sums - np.log(count) - self.dim * (jnp.log(self.reference_bandwidth) + HALF_LOG_TAU)
+            return self.data.log_density(data.columns) >= self.level
+        reference, bandwidth = self.test[:, :REFERENCE], self.reference_bandwidth
+        factor = np.log(reference.shape[1]) + self.dim * (jnp.log(bandwidth) + HALF_LOG_TAU)
+        return kernel_sum_reaches(self.level + factor, reference.T, data.columns, bandwidth)
 
     def rows(self, data: Points) -> jax.Array:
         """What a buffer keeps, (N, D)."""
@@ -186,58 +205,63 @@ class Kde:
     def fit(self, key, seen: buffers.Seen, previous: Model) -> tuple[Model, jax.Array]:
         """The rows as support, and why the fit failed (0: it did not); a failed fit returns `previous`.
 
-        Where the rows begin with those of `previous` and the bandwidth is its own, only the others' kernels are
-        computed: under `accumulate` with a fixed bandwidth a round costs its own rows, not the pool.
+        Of rows that begin with those of `previous` only the others are looked at for the moments, and where the
+        bandwidth is its own too only their kernels are computed: under `accumulate` with a fixed bandwidth a round
+        costs its own rows, not the pool.
         """
         size = max(seen.weight.shape[0], previous.weight.shape[0])
         previous = previous._replace(
             points=_padded(previous.points, size), weight=_padded(previous.weight, size)
         )
         points, weight = _padded(seen.rows, size), _padded(seen.weight, size)
-        place = jnp.arange(size, dtype=jnp.int32)
-        end = jnp.max(jnp.where(weight > 0, place + 1, 0))
+        end = jnp.max(jnp.where(weight > 0, jnp.arange(1, size + 1, dtype=jnp.int32), 0))
         fits = previous.fits + 1
-        bandwidth = self._bandwidth(points, weight, fits)
-        begun = place < previous.end
-        unchanged = jnp.all(points == previous.points, axis=1) & (weight == previous.weight)
-        continues = (previous.end > 0) & (bandwidth == previous.bandwidth) & jnp.all(unchanged | ~begun)
-        first = jnp.where(continues, previous.end, 0)
-        sums = log_kernel_sums(points, weight, self.test, bandwidth, first, end)
-        held_out = jnp.where(continues, jnp.logaddexp(previous.held_out, sums), sums)
-        model = Model(points, weight, end, jnp.max(weight), bandwidth, held_out, fits)
+        moments = (
+            _moments_grown(previous, points, weight, end, self.mean)
+            if seen.grown
+            else _moments(points, weight)
+        )
+        bandwidth = self._bandwidth(moments, fits)
+        first = jnp.int32(0)
+        if seen.grown:
+            continues = (previous.end > 0) & (bandwidth == previous.bandwidth)
+            first = jnp.where(continues, previous.end, 0)
+        held_out = log_kernel_sums(points, weight, self.test, bandwidth, first, end)
+        if seen.grown:
+            held_out = jnp.where(continues, jnp.logaddexp(previous.held_out, held_out), held_out)
+        model = Model(points, weight, end, jnp.max(weight), bandwidth, held_out, fits, *moments)
         reason = jnp.where(end < 1, chain.TOO_FEW, chain.ALIVE).astype(jnp.int32)
         return jax.tree.map(
             lambda new, old: jnp.where(reason == chain.ALIVE, new, old), model, previous
         ), reason
 
-    def _bandwidth(self, points, weight, fits):
-        """Of a fit to these rows: bandwidth t^-a f(N), times their standard deviation where `scaled`.
+    def _bandwidth(self, moments, fits):
+        """Of a fit to rows with these moments: bandwidth t^-a f(N), times their standard deviation where `scaled`.
 
         f(N) is 1, N^(-1/(D+4)) (Scott 1992) or (N (D+2)/4)^(-1/(D+4)) (Silverman 1986).
         """
         bandwidth = self.bandwidth * fits.astype(float) ** -self.exponent
         if self.rule == "fixed":
             return bandwidth
-        count = jnp.maximum(jnp.sum((weight > 0).astype(float)), 1.0)
+        count = jnp.maximum(moments.count, 1.0)
         if self.rule == "silverman":
             count = count * ((self.dim + 2) / 4)
         bandwidth = bandwidth * count ** (-1 / (self.dim + 4))
         if self.scaled:
-            bandwidth = bandwidth * jnp.sqrt(jnp.mean(_moments(points, weight)[1]))
+            bandwidth = bandwidth * jnp.sqrt(jnp.mean(moments.variance))
         return bandwidth
 
     def measure(self, key, model: Model) -> dict[str, jax.Array]:
         """The metrics of `descriptions`."""
-        mean, variance = _moments(model.points, model.weight)
         there = model.bandwidth > 0  # false in a chain that could not start
         bandwidth = jnp.where(there, model.bandwidth, 1.0)
-        total = jnp.where(there, jnp.sum(model.weight), 1.0)
+        total = jnp.where(there, model.total, 1.0)
         log_factor = jnp.log(total) + self.dim * (jnp.log(bandwidth) + HALF_LOG_TAU)
-        spread = jnp.sum(variance) + self.dim * model.bandwidth**2
+        spread = jnp.sum(model.variance) + self.dim * model.bandwidth**2
         return {
             "nll": log_factor - jnp.mean(model.held_out),
             "trace": spread / jnp.sum(self.data.variance),
-            "squared_error": jnp.sum((mean - self.data.mean) ** 2),
+            "squared_error": jnp.sum((model.mean - self.data.mean) ** 2),
             "bandwidth": model.bandwidth,
         }
 
@@ -326,12 +350,39 @@ def _picked(key, model: Model, present):
     return jax.lax.while_loop(unfinished, propose, start)[1]
 
 
-def _moments(points, weight):
-    """Mean and variance (divisor: the sum of weights) of each coordinate of weighted rows, both (D,)."""
+def _moments(points, weight) -> Moments:
+    """Of points (L, D) and their weights (L,), 0 where there is none."""
     total = jnp.sum(weight)
     share = weight / jnp.where(total > 0, total, 1.0)
     mean = share @ points
-    return mean, share @ (points - mean[None]) ** 2
+    count = jnp.sum((weight > 0).astype(float))
+    return Moments(total, count, mean, share @ (points - mean[None]) ** 2)
+
+
+def _moments_grown(previous: Model, points, weight, end, near) -> Moments:
+    """The same where the points of `previous` come first: from its moments and those of the others, before `end`.
+
+    Sums of those are taken about its mean; about `near` (D,) where it has no points.
+    """
+    size = min(BLOCK, points.shape[0])
+    center = jnp.where(previous.end > 0, previous.mean, near)
+
+    def add(step, sums):
+        begin = jnp.minimum(step * size, points.shape[0] - size)  # the last block may overlap the one before
+        place = begin + jnp.arange(size, dtype=jnp.int32)
+        rows = jax.lax.dynamic_slice(points, (begin, jnp.int32(0)), (size, points.shape[1])) - center[None]
+        fresh = (place >= jnp.maximum(previous.end, step * size)) & (place < end)
+        worth = jnp.where(fresh, jax.lax.dynamic_slice(weight, (begin,), (size,)), 0.0)
+        more = (jnp.sum(worth), jnp.sum((worth > 0).astype(float)), worth @ rows, worth @ rows**2)
+        return jax.tree.map(jnp.add, sums, more)
+
+    zero = jnp.zeros(points.shape[1])
+    nothing = (jnp.zeros(()), jnp.zeros(()), zero, zero)
+    more, count, shift, square = jax.lax.fori_loop(previous.end // size, (end + size - 1) // size, add, nothing)
+    total = previous.total + more
+    step = shift / jnp.where(total > 0, total, 1.0)
+    variance = (previous.total * previous.variance + square) / jnp.where(total > 0, total, 1.0) - step**2
+    return Moments(total, previous.count + count, center + step, jnp.maximum(variance, 0.0))
 
 
 def _padded(array, size):

@@ -54,6 +54,18 @@ def log_kernel_sums(
     return jnp.where(some, jnp.where(some, largest, 0.0) + jnp.log(jnp.maximum(total, 1.0)), -jnp.inf)
 
 
+def kernel_sum_reaches(
+    log_level: jax.Array, points: jax.Array, at: jax.Array, bandwidth: jax.Array
+) -> jax.Array:
+    """Whether sum_i exp(-|at_t - points_i|^2 / (2 bandwidth^2)) >= exp(log_level), shape (T,): no logarithm is needed.
+
+    points (R, D) and at (D, T), data unit; bandwidth (), > 0; log_level ().
+    """
+    scale = np.sqrt(0.5) / bandwidth
+    logs = -square_distances(scale * points, scale * at) - log_level
+    return jnp.sum(jnp.exp(jnp.minimum(logs, 0.0)), axis=0) >= 1  # one kernel that reaches it is enough
+
+
 def square_distances(rows: jax.Array, at: jax.Array) -> jax.Array:
     """|rows_i - at_t|^2 from rows (R, D) and columns (D, T), shape (R, T); differences first: nothing cancels."""
     groups = -(-rows.shape[1] // GROUP)
