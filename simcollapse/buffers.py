@@ -12,6 +12,7 @@ from simcollapse.batching import largest
 Tree = Any
 
 PIECE_ROWS, PIECE_NUMBERS = 100, 10_000  # of a piece that is summed at once: at least so many rows, or numbers
+WINDOW_ROWS = 256  # … and of rows that are seen in their order: of a window of them most may be outside
 
 
 class Pool(NamedTuple):
@@ -119,28 +120,36 @@ def picked(pool: Pool, order: jax.Array, count: jax.Array) -> Seen:
 
 
 def summed(task: Any, seen: Seen) -> Tree:
-    """Sums of the rows seen, as `task.sums` gives them: gathered and added piece by piece, up to the last one there is.
+    """Sums of the rows seen, as `task.sums` gives them: added piece by piece, from the first one there is to the last.
 
-    Long rows of many places are otherwise copied whole, empty places too.
+    Long rows of many places are otherwise gathered and copied whole, and of a window of rows all that are outside too.
     """
     size, numbers = len(seen.weight), sum(math.prod(leaf.shape[1:]) for leaf in jax.tree.leaves(seen.rows))
-    pieces = -(-size // max(PIECE_ROWS, PIECE_NUMBERS // numbers))
-    if seen.places is None or pieces == 1:
+    most = WINDOW_ROWS if seen.places is None else max(PIECE_ROWS, PIECE_NUMBERS // numbers)
+    pieces = -(-size // most)
+    if pieces == 1:
         seen = seen.gathered()
         return task.sums(seen.rows, seen.weight)
     piece = -(-size // pieces)
     nothing = task.sums(_at(seen.rows, jnp.zeros(1, dtype=jnp.int32)), jnp.zeros(1))
-    number = jnp.arange(piece, dtype=jnp.int32)
+    number = jnp.arange(size, dtype=jnp.int32)
 
     def add(i, total):
         begin = jnp.minimum(i * piece, size - piece)  # the last piece may overlap the one before
-        places = jax.lax.dynamic_slice_in_dim(seen.places, begin, piece)
-        weight = jax.lax.dynamic_slice_in_dim(seen.weight, begin, piece)
-        sums = task.sums(_at(seen.rows, places), jnp.where(begin + number >= i * piece, weight, 0.0))
+
+        def part(array):
+            return jax.lax.dynamic_slice_in_dim(array, begin, piece)
+
+        rows = (
+            jax.tree.map(part, seen.rows) if seen.places is None else _at(seen.rows, part(seen.places))
+        )
+        sums = task.sums(rows, jnp.where(part(number) >= i * piece, part(seen.weight), 0.0))
         return jax.tree.map(lambda so_far, more, none: so_far + (more - none), total, sums, nothing)
 
-    end = jnp.max(jnp.where(seen.weight > 0, jnp.arange(1, size + 1, dtype=jnp.int32), 0))
-    return jax.lax.fori_loop(0, (largest(end) + piece - 1) // piece, add, nothing)
+    there = seen.weight > 0
+    first, end = jnp.min(jnp.where(there, number, size)), jnp.max(jnp.where(there, number + 1, 0))
+    first, last = size - largest(size - first), largest(end)  # of all chains
+    return jax.lax.fori_loop(first // piece, (last + piece - 1) // piece, add, nothing)
 
 
 def _at(rows, places):
