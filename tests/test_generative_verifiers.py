@@ -12,7 +12,7 @@ import simcollapse as sc
 from simcollapse import blocks, keys
 from simcollapse.verifiers.discriminator import features
 from tests.helpers import assert_mean, assert_proportion
-from theory.workflows import truncated_gaussian
+from theory.workflows import truncated_gaussian, truncated_kde
 
 COVARIANCE = np.array([[2.0, 0.5], [0.5, 1.0]])
 TASK = sc.gaussian([1.0, -1.0], covariance=COVARIANCE)
@@ -168,6 +168,26 @@ def test_a_biased_reference_in_one_dimension_leads_where_theory_says(workflow):
         assert_mean(
             cell.acceptance_rate.isel(round=slice(1, None)), expected.acceptance[1:], resolution=0.012
         )
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workflow", ["replace", "accumulate", "accumulate_subsample", "fresh_real"])
+def test_a_kernel_density_behind_a_biased_reference_goes_where_theory_says(workflow):
+    """Mean, variance and acceptance of each round, for so many rows that 1/n does not show."""
+    sizes = {"n_real": 2_500, "n_per_round": 10_000, "rounds": 5}
+    chosen, extra = workflow, {"real_share": 0.25} if workflow.startswith("accumulate") else {}
+    if workflow == "fresh_real":
+        chosen, extra = sc.fresh_real(0.2), {"real_share": 0.2}
+    task = sc.kde(1, bandwidth=0.3, test=10)
+    result = sc.simulate(
+        task, sc.likelihood(radius=2.5, bias=1.5), chosen, **sizes, chains=100, seed=4, record_model=True
+    )
+    run = getattr(truncated_kde, f"{workflow.removesuffix('_subsample')}_population_limit")
+    expected = run(mean=0.0, sigma=1.0, center=1.5, radius=2.5, bandwidth=0.3, rounds=5, **extra)
+    assert_mean(result.model_mean.values[..., 0], expected.mean, resolution=0.03)
+    assert_mean(result.trace, expected.variance, resolution=0.04)
+    generated = result.acceptance_rate.isel(round=slice(1, None))
+    assert_mean(generated, expected.acceptance[1:], resolution=0.012)
 
 
 @pytest.mark.slow

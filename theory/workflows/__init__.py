@@ -1,4 +1,4 @@
-"""Data workflows: what keeping or replacing data does to each task, without a verifier (but `truncated_gaussian`)."""
+"""Data workflows: what keeping or replacing data does to each task, without a verifier (but in `truncated_…`)."""
 
 from theory.workflows import (
     chi_squared,
@@ -18,6 +18,7 @@ from theory.workflows import (
     linear_regression_minimum_norm,
     linear_regression_subsample,
     truncated_gaussian,
+    truncated_kde,
 )
 
 __all__ = [
@@ -38,4 +39,5 @@ __all__ = [
     "linear_regression_minimum_norm",
     "linear_regression_subsample",
     "truncated_gaussian",
+    "truncated_kde",
 ]

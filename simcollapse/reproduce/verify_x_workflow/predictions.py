@@ -3,10 +3,16 @@
 import numpy as np
 
 from simcollapse.reproduce.feng import retraining
-from simcollapse.reproduce.verify_x_workflow.settings import REAL_SHARE, SETTINGS, Setting
+from simcollapse.reproduce.verify_x_workflow.settings import BANDWIDTH, REAL_SHARE, SETTINGS, WORKFLOWS, Setting
 from theory import knowledge_center
 from theory.truncated_normal import moments
-from theory.workflows import gaussian_accumulate, gaussian_replace, linear, truncated_gaussian
+from theory.workflows import (
+    gaussian_accumulate,
+    gaussian_replace,
+    linear,
+    truncated_gaussian,
+    truncated_kde,
+)
 
 
 def exact(task: str, verifier: int, workflow: str, rounds: int) -> np.ndarray:
@@ -34,8 +40,8 @@ def exact(task: str, verifier: int, workflow: str, rounds: int) -> np.ndarray:
 def approximate(task: str, verifier: int, workflow: str, rounds: int) -> np.ndarray:
     """Where nothing exact is known, an approximation of it, rounds 0..K, or NaN; shape (K+1,).
 
-    Regression under accumulate: small deviations. Gaussian: unlimited rows, drawn where the bias outweighs the noise
-    that this leaves out. Mixture: many dimensions.
+    Regression under accumulate: small deviations. Gaussian and kernel density: unlimited rows, drawn where the bias
+    outweighs the noise that this leaves out. Mixture: many dimensions.
     """
     one, bias = SETTINGS[task], SETTINGS[task].biases[verifier]
     if task == "regression" and verifier and workflow == "accumulate":
@@ -48,8 +54,11 @@ def approximate(task: str, verifier: int, workflow: str, rounds: int) -> np.ndar
             verifier_bias=bias,
             rounds=rounds,
         )
-    if task == "gaussian" and verifier == 3 and workflow in ("replace", "accumulate"):
-        return _population(one, bias, workflow, rounds)
+    densities = {"gaussian": ("replace", "accumulate"), "density": WORKFLOWS}
+    if verifier == 3 and workflow in densities.get(task, ()):
+        found = population(task, workflow, rounds)
+        error = found.mean**2 + (np.sqrt(found.variance) - 1) ** 2
+        return np.where(np.arange(rounds + 1) > 0, error, np.nan)  # round 0 has errors of sampling alone
     if task == "mixture" and workflow != "fresh_real":
         found = retraining.predict(
             dim=one.dim,
@@ -84,15 +93,26 @@ def _unverified(one: Setting, workflow: str, rounds: int) -> np.ndarray:
     return one.dim * linear.mean_mse_exact(sigma=1.0, batches=batches, weights=weights)
 
 
-def _population(one: Setting, bias: float, workflow: str, rounds: int) -> np.ndarray:
-    place = {"mean": 0.0, "sigma": 1.0, "center": bias, "radius": one.radius, "rounds": rounds}
+def population(task: str, workflow: str, rounds: int) -> truncated_gaussian.Population:
+    """Rounds 0..K of a density under the strongly biased verifier, for unlimited rows.
+
+    A subsample of many rows has the pool's law, so accumulate_subsample is accumulate.
+    """
+    one = SETTINGS[task]
+    place = {"mean": 0.0, "sigma": 1.0, "center": one.biases[3], "radius": one.radius, "rounds": rounds}
+    theory = truncated_gaussian
+    if task == "density":
+        place["bandwidth"], theory = BANDWIDTH, truncated_kde
     if workflow == "replace":
-        found = truncated_gaussian.replace_population_limit(**place)
-    else:
-        share = one.n_real / one.n_per_round
-        found = truncated_gaussian.accumulate_population_limit(**place, real_share=share)
-    error = found.mean**2 + (np.sqrt(found.variance) - 1) ** 2
-    return np.where(error > 0, error, np.nan)  # none in round 0
+        return theory.replace_population_limit(**place)
+    if workflow == "fresh_real":
+        return truncated_kde.fresh_real_population_limit(**place, real_share=REAL_SHARE)
+    return theory.accumulate_population_limit(**place, real_share=one.n_real / one.n_per_round)
+
+
+def kernel_limit() -> truncated_kde.Limit:
+    """Where the kernel density ends under replace and an unbiased verifier, for unlimited rows."""
+    return truncated_kde.replace_limit(center=0.0, radius=SETTINGS["density"].radius, bandwidth=BANDWIDTH)
 
 
 def stopping_share(task: str) -> float:
@@ -102,8 +122,6 @@ def stopping_share(task: str) -> float:
     return end / one.biases[3]
 
 
-def population_share(task: str, round: int) -> float:
-    """The same in a round."""
-    one = SETTINGS[task]
-    place = {"mean": 0.0, "sigma": 1.0, "center": one.biases[3], "radius": one.radius, "rounds": round}
-    return float(truncated_gaussian.replace_population_limit(**place).mean[-1]) / one.biases[3]
+def population_share(task: str, workflow: str, round: int) -> float:
+    """How far along the way a density's mean is in a round, for unlimited rows."""
+    return float(population(task, workflow, round).mean[-1]) / SETTINGS[task].biases[3]

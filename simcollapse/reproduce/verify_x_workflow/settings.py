@@ -19,6 +19,7 @@ NAMES = {
     "fresh_real": "replace with fresh real data",
 }
 REAL_SHARE = 0.2  # of a round's rows under fresh_real
+BANDWIDTH = 0.3  # of the kernel density, in standard deviations of the truth
 NO_THRESHOLD = -1e9  # a margin that every row has
 
 
@@ -107,7 +108,7 @@ SETTINGS = {
         n_per_round=100,
         biases=(0.0, 0.0, 0.3, 1.5),
         radius=2.5,
-        task=lambda: sc.kde(1, bandwidth=0.3, test=10),
+        task=lambda: sc.kde(1, bandwidth=BANDWIDTH, test=10),
         verifier=lambda bias, radius: sc.likelihood(bias=bias, radius=radius),
         error=lambda found: found["squared_error"] + (np.sqrt(found["trace"]) - 1) ** 2,
         squares=_density_squares,
