@@ -1,11 +1,15 @@
 """Pools that keep their rows: appending, and drawing without replacement."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import simcollapse as sc
 from simcollapse import buffers
+from simcollapse.tasks.linear_regression import Kept
+from tests.helpers import assert_mean
+from theory.workflows import linear_regression_minimum_norm
 
 CHAINS = 5000
 SLOW = pytest.mark.slow
@@ -56,3 +60,66 @@ def test_runs_with_the_same_room_share_a_program_and_their_numbers():
     assert blocks.compiled_block.cache_info().currsize == 1
     with pytest.raises(ValueError, match="room must be"):
         sc.simulate(task, "none", "accumulate_subsample", n_real=5, n_per_round=5, room=0, **sizes)
+
+
+@pytest.mark.parametrize("in_order", [True, False])
+@pytest.mark.parametrize(
+    ("task", "rows"),
+    [
+        (sc.gaussian(3), lambda x: x),
+        (sc.linear_regression([1.0, -1.0, 0.5]), lambda x: Kept(x, x[:, 0] - 2 * x[:, 1])),
+        (sc.linear_regression([1.0, -1.0, 0.5], design="orthogonal"), lambda x: Kept(x, x[:, 0])),
+        (sc.discrete(outcomes=5), lambda x: jnp.abs(x[:, 0] * 3).astype(jnp.int32) % 5),
+    ],
+    ids=["gaussian", "regression", "orthogonal", "discrete"],
+)
+def test_sums_by_pieces_are_sums_at_once(task, rows, in_order, monkeypatch):
+    """Pieces of 4 of 23 places, the last of which overlaps; chains that see different windows, one that sees nothing."""
+    random = np.random.default_rng(2)
+    held = jax.tree.map(jnp.asarray, rows(jnp.asarray(random.normal(size=(40, 3)))))
+    places = jnp.asarray(random.permutation(40)[:23].astype(np.int32))
+    if in_order:
+        held, places = jax.tree.map(lambda x: x[:23], held), None
+    weights = random.uniform(0.5, 1.5, size=(4, 23))
+    for chain, (first, end) in enumerate(((0, 23), (5, 9), (0, 0), (17, 21))):
+        weights[chain, :first] = weights[chain, end:] = 0
+
+    def summed(weight):
+        return buffers.summed(task, buffers.Seen(held, weight, places))
+
+    whole = jax.vmap(summed)(weights)
+    for name in ("PIECE_ROWS", "PIECE_NUMBERS", "WINDOW_ROWS"):
+        monkeypatch.setattr(buffers, name, 4)
+    parts = jax.vmap(summed)(weights)
+    for one, other in zip(jax.tree.leaves(whole), jax.tree.leaves(parts), strict=True):
+        np.testing.assert_allclose(other, one, rtol=1e-12, atol=1e-12)
+
+
+def test_fixed_designs_of_several_sizes_share_a_program_that_has_room():
+    """Places without a row change nothing: errors are the exact ones of each design, and as many rows are counted."""
+    from simcollapse import blocks
+
+    blocks.compiled_block.cache_clear()
+    for n in (6, 9, 12):
+        rows = np.random.default_rng(n).normal(size=(n, 2))
+        task = sc.linear_regression([1.0, 2.0], design="fixed", rows=rows)
+        result = sc.simulate(
+            task, "none", "replace", n_real=n, n_per_round=n, room=12, rounds=3, chains=8000, seed=n, progress=False,
+            block_size=500,
+        )  # fmt: skip
+        exact = linear_regression_minimum_norm.replace_fixed_design_mse_exact(
+            design=rows, truth=[1.0, 2.0], sigma=1.0, rounds=3
+        )
+        assert_mean(np.log(result.squared_error) - np.log(exact), _log_mean(rows), resolution=0.1)
+        assert (result.num_generated.isel(round=slice(1, None)) == n).all() and (result.num_used == n).all()
+    assert blocks.compiled_block.cache_info().currsize == 1
+    with_table = sc.LinearRegression.from_data(rows, rows[:, 0] + np.random.default_rng(0).normal(size=12))
+    assert with_table.with_room(20, np.full(3, 12)) is with_table
+    assert task.with_room(20, np.array([12, 24])) is task
+
+
+def _log_mean(rows):
+    """E log of z' M z over its mean, z ~ N(0, I) in two dimensions and M the inverse of the rows' Gram matrix."""
+    values = np.linalg.eigvalsh(np.linalg.inv(rows.T @ rows))
+    # z' M z = r^2 (a cos^2 + b sin^2); E log r^2 = log 2 - gamma, and the mean of the other log is 2 log((sqrt a + sqrt b)/2)
+    return np.log(2) - np.euler_gamma + 2 * np.log(np.sqrt(values).sum() / 2) - np.log(values.sum())

@@ -11,7 +11,7 @@ from sklearn.neighbors import KernelDensity
 import simcollapse as sc
 from simcollapse import keys
 from simcollapse.tasks.kde import _picked
-from simcollapse.tasks.kernels import log_kernel_sums
+from simcollapse.tasks.kernels import kernel_sum_reaches, log_kernel_sums
 from tests.helpers import assert_mean, assert_proportion
 from theory.workflows import kde as theory
 from theory.workflows import kde_error
@@ -90,6 +90,8 @@ def test_held_out_rows_have_the_density_that_scikit_learn_finds(workflow, rule):
         np.testing.assert_allclose(one.bandwidth, model.bandwidth_, rtol=1e-12)
         nll = -model.score_samples(np.asarray(task.test).T).mean()
         np.testing.assert_allclose(one.nll, nll, rtol=1e-9)
+        np.testing.assert_allclose(one.model_mean, points.mean(axis=0), rtol=1e-12)
+        np.testing.assert_allclose(one.model_variance, points.var(axis=0), rtol=1e-11)
 
 
 def test_kernel_sums_of_some_places_with_weights():
@@ -102,6 +104,20 @@ def test_kernel_sums_of_some_places_with_weights():
     assert expected[-1] < -1e5
     np.testing.assert_allclose(sums, expected, rtol=1e-12)
     assert np.all(jax.jit(log_kernel_sums)(points, weight, at, 0.5, jnp.int32(90), jnp.int32(90)) == -np.inf)
+
+
+@pytest.mark.parametrize("log_level", [-1e4, -30.0, -3.0, -1.0, 2.0])
+def test_whether_a_kernel_sum_reaches_a_level(log_level):
+    """As by its logarithm, far out and near, in both precisions."""
+    random = np.random.default_rng(1)
+    points, at = random.normal(size=(150, 3)), random.normal(size=(3, 300)) * random.uniform(1, 40, size=300)
+    sums = jax.jit(log_kernel_sums)(points, np.ones(150), at, 0.8, jnp.int32(0), jnp.int32(150))
+    assert log_level == -1e4 or 0 < np.mean(sums >= log_level) < 1
+    np.testing.assert_array_equal(kernel_sum_reaches(log_level, points, at, 0.8), sums >= log_level)
+    with jax.enable_x64(False):
+        single = kernel_sum_reaches(np.float32(log_level), *map(np.float32, (points, at, 0.8)))
+    clear = np.abs(sums - log_level) > 1e-3 * (1 + abs(log_level))
+    np.testing.assert_array_equal(np.asarray(single)[clear], np.asarray(sums >= log_level)[clear])
 
 
 def test_support_points_are_drawn_by_weight():

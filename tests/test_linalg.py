@@ -104,3 +104,19 @@ def test_cholesky_of_a_matrix_without_full_rank_spans_its_rank_alone():
         rows = random.normal(size=(rank, dim))
         lower = np.asarray(jax.jit(cholesky)(rows.T @ rows)[0])
         np.testing.assert_allclose(lower[:, :rank] @ lower[:, :rank].T, rows.T @ rows, atol=1e-9 * dim)
+
+
+def test_least_norm_solutions_of_several_ranks_at_once():
+    """The loop over pivots is one for all chains: each ends at its own rank, as it does alone."""
+    random = np.random.default_rng(8)
+    rows = random.normal(size=(4, 9, 7))
+    for chain, rank in enumerate((7, 0, 2, 5)):
+        rows[chain] = random.normal(size=(9, rank)) @ random.normal(size=(rank, 7))
+    gram = np.einsum("cnd,cne->cde", rows, rows)
+    right, start = np.einsum("cnd,cn->cd", rows, random.normal(size=(4, 9))), random.normal(size=(4, 7))
+    lower = jax.jit(jax.vmap(rank_factor))(gram)
+    np.testing.assert_array_equal(np.count_nonzero(np.abs(lower).sum(axis=1), axis=1), (7, 0, 2, 5))
+    together = jax.jit(jax.vmap(least_norm))(gram, right, start)
+    for chain in range(4):
+        alone = least_norm(gram[chain], right[chain], start[chain])
+        np.testing.assert_allclose(together[chain], alone, rtol=1e-9, atol=1e-11)
