@@ -11,7 +11,10 @@ from simcollapse.batching import largest
 
 Tree = Any
 
-PIECE_ROWS, PIECE_NUMBERS = 100, 10_000  # of a piece that is summed at once: at least so many rows, or numbers
+PIECE_ROWS, PIECE_NUMBERS = (
+    100,
+    10_000,
+)  # of a piece that is summed at once: at least so many rows, or numbers
 WINDOW_ROWS = 256  # … and of rows that are seen in their order: of a window of them most may be outside
 
 
@@ -33,7 +36,9 @@ class Seen(NamedTuple):
     rows: Tree  # leaves (L, …), or (M, …) of which L are seen
     weight: jax.Array  # (L,), 0: no row here
     places: jax.Array | None = None  # (L,), int32, where the rows are; None: in this order
-    grown: bool = False  # every row that the fit before saw is at its place, with its weight; others come after
+    grown: bool = (
+        False  # every row that the fit before saw is at its place, with its weight; others come after
+    )
 
     def gathered(self) -> "Seen":
         """The same with the rows themselves, in their order."""
@@ -140,9 +145,7 @@ def summed(task: Any, seen: Seen) -> Tree:
         def part(array):
             return jax.lax.dynamic_slice_in_dim(array, begin, piece)
 
-        rows = (
-            jax.tree.map(part, seen.rows) if seen.places is None else _at(seen.rows, part(seen.places))
-        )
+        rows = jax.tree.map(part, seen.rows) if seen.places is None else _at(seen.rows, part(seen.places))
         sums = task.sums(rows, jnp.where(part(number) >= i * piece, part(seen.weight), 0.0))
         return jax.tree.map(lambda so_far, more, none: so_far + (more - none), total, sums, nothing)
 

@@ -196,7 +196,9 @@ def rank_factor(matrix: jax.Array) -> jax.Array:
 
     def unfinished(carry):
         step, _, left = carry
-        return (step < dim) & largest(jnp.max(left) > floor)  # of any chain: one loop, whose arrays are not copied
+        return (step < dim) & largest(
+            jnp.max(left) > floor
+        )  # of any chain: one loop, whose arrays are not copied
 
     def eliminate(carry):
         step, columns, left = carry

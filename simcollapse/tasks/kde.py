@@ -378,7 +378,9 @@ def _moments_grown(previous: Model, points, weight, end, near) -> Moments:
 
     zero = jnp.zeros(points.shape[1])
     nothing = (jnp.zeros(()), jnp.zeros(()), zero, zero)
-    more, count, shift, square = jax.lax.fori_loop(previous.end // size, (end + size - 1) // size, add, nothing)
+    more, count, shift, square = jax.lax.fori_loop(
+        previous.end // size, (end + size - 1) // size, add, nothing
+    )
     total = previous.total + more
     step = shift / jnp.where(total > 0, total, 1.0)
     variance = (previous.total * previous.variance + square) / jnp.where(total > 0, total, 1.0) - step**2

@@ -78,9 +78,7 @@ def test_a_wide_interval_keeps_everything():
 def test_replace_arrives_at_the_center_at_the_rate_of_the_second_eigenvalue():
     long = theory.replace_population_limit(**arguments(CASES[0]), rounds=800)
     end = theory.replace_limit(center=1.5, radius=2.5, bandwidth=0.3)
-    np.testing.assert_allclose(
-        (long.mean[-1], long.variance[-1], long.acceptance[-1]), end[:3], rtol=1e-10
-    )
+    np.testing.assert_allclose((long.mean[-1], long.variance[-1], long.acceptance[-1]), end[:3], rtol=1e-10)
     left = 1.5 - long.mean
     np.testing.assert_allclose(left[201] / left[200], end.decay, rtol=1e-4)
 

@@ -112,7 +112,12 @@ def _interval(center, radius, bandwidth) -> _Interval:
     scalar("center", finite("center", center))
     radius, bandwidth = positive_scalar("radius", radius), positive_scalar("bandwidth", bandwidth)
     count = max(_LEAST_NODES, int(np.ceil(_NODES_PER_BANDWIDTH * 2 * radius / bandwidth)))
-    require(count <= _MOST_NODES, "bandwidth", f"at least {2 * _NODES_PER_BANDWIDTH / _MOST_NODES:g} radius", bandwidth)
+    require(
+        count <= _MOST_NODES,
+        "bandwidth",
+        f"at least {2 * _NODES_PER_BANDWIDTH / _MOST_NODES:g} radius",
+        bandwidth,
+    )
     node, weight = np.polynomial.legendre.leggauss(count)
     away = radius * node
     kernel = _normal(away[:, None] - away[None], bandwidth)

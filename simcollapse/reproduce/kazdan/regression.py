@@ -67,7 +67,9 @@ def compute(config: Config) -> xr.Dataset:
     in_law = [i for i, workflow in enumerate(WORKFLOWS) if workflow != "accumulate_subsample"]
     drawn = WORKFLOWS.index("accumulate_subsample")
     longest = list(reversed(range(len(config.dims))))  # first
-    groups = [[_cell(config, drawn, j, k) for k in part] for j in longest for part in _alike(config, drawn, j)]
+    groups = [
+        [_cell(config, drawn, j, k) for k in part] for j in longest for part in _alike(config, drawn, j)
+    ]
     groups += [[_cell(config, i, j, k) for k in sizes] for j in longest for i in in_law]
     data = cells.collect(coords, groups, config.rounds)
     theory, first = np.full(data["error"].shape, np.nan), np.full(data["error"].shape, np.nan)

@@ -3,7 +3,13 @@
 import numpy as np
 
 from simcollapse.reproduce.feng import retraining
-from simcollapse.reproduce.verify_x_workflow.settings import BANDWIDTH, REAL_SHARE, SETTINGS, WORKFLOWS, Setting
+from simcollapse.reproduce.verify_x_workflow.settings import (
+    BANDWIDTH,
+    REAL_SHARE,
+    SETTINGS,
+    WORKFLOWS,
+    Setting,
+)
 from theory import knowledge_center
 from theory.truncated_normal import moments
 from theory.workflows import (
