@@ -74,7 +74,7 @@ def test_runs_with_the_same_room_share_a_program_and_their_numbers():
     ids=["gaussian", "regression", "orthogonal", "discrete"],
 )
 def test_sums_by_pieces_are_sums_at_once(task, rows, in_order, monkeypatch):
-    """Pieces of 4 of 23 places, the last of which overlaps; chains that see different windows, one that sees nothing."""
+    """Pieces of 4 of 23 places, the last of which overlaps; chains see different windows, and one sees nothing."""
     random = np.random.default_rng(2)
     held = jax.tree.map(jnp.asarray, rows(jnp.asarray(random.normal(size=(40, 3)))))
     places = jnp.asarray(random.permutation(40)[:23].astype(np.int32))
@@ -121,5 +121,5 @@ def test_fixed_designs_of_several_sizes_share_a_program_that_has_room():
 def _log_mean(rows):
     """E log of z' M z over its mean, z ~ N(0, I) in two dimensions and M the inverse of the rows' Gram matrix."""
     values = np.linalg.eigvalsh(np.linalg.inv(rows.T @ rows))
-    # z' M z = r^2 (a cos^2 + b sin^2); E log r^2 = log 2 - gamma, and the mean of the other log is 2 log((sqrt a + sqrt b)/2)
+    # z' M z = r^2 (a cos^2 + b sin^2): E log r^2 = log 2 - gamma, E of the other log = 2 log((sqrt a + sqrt b)/2)
     return np.log(2) - np.euler_gamma + 2 * np.log(np.sqrt(values).sum() / 2) - np.log(values.sum())

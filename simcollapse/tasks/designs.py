@@ -131,7 +131,6 @@ class Fixed:
         jax.Array
     )  # (D, D), a root F of the mean F F' of x x' over the rows: Cholesky's, or symmetric if singular
     inverse: jax.Array  # (D, D), of `factor`, or its pseudo-inverse
-    filled: jax.Array | None = None  # (), int32: places of rows from here on are empty; None: none is
 
     prescribed = True
     rows_per_sample = 1
@@ -153,19 +152,19 @@ class Fixed:
         )
 
     def number(self, chunk):
-        place = jnp.arange(self.chunk_rows, dtype=jnp.int32)
-        if self.filled is None:
-            return chunk * self.chunk_rows + place
-        return jnp.where(place < self.filled, place, MOST_SAMPLES)
+        return chunk * self.chunk_rows + jnp.arange(self.chunk_rows, dtype=jnp.int32)
 
     def with_room(self, room: int) -> "Fixed":
-        """The design with `room` places for its rows, the others empty, for rounds that use each row once."""
+        """The design with `room` places for its rows, the others empty.
+
+        For rounds that use each row once: the empty places are those from a round's number of rows on.
+        """
         spare = room - len(self.rows)
         wide = {
             name: np.pad(array, [(0, spare)] + [(0, 0)] * (array.ndim - 1))
             for name, array in (("rows", self.rows), ("products", self.products), ("norms", self.norms))
         }
-        return dataclasses.replace(self, filled=np.int32(len(self.rows)), **wide)
+        return dataclasses.replace(self, **wide)
 
     def dense(self, code):
         return self.rows

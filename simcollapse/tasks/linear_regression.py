@@ -198,7 +198,7 @@ class LinearRegression:
         """
         design = self.design
         once = isinstance(design, Fixed) and self.real_rows is None and np.all(schedule == len(design.rows))
-        if not once or len(design.rows) > room:
+        if not once or len(design.rows) >= room:
             return self
         return dataclasses.replace(self, design=design.with_room(room))
 

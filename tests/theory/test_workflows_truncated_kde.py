@@ -86,7 +86,8 @@ def test_replace_arrives_at_the_center_at_the_rate_of_the_second_eigenvalue():
 def test_a_narrow_kernel_has_the_eigenvalues_of_diffusion():
     """Killed at the ends of an interval of 2 radius: lambda_j = exp(-(j pi h)^2 / (8 radius^2)), j = 1, 2, …
 
-    The ends are felt 0.58 h further out (Chernoff's constant of a discrete walk), which is left out here: 2 % at h = 0.02.
+    The ends are felt 0.58 h further out (Chernoff's constant of a discrete walk), which is left out here: 2 % at
+    h = 0.02.
     """
     radius, h = 1.0, 0.02
     end = theory.replace_limit(center=0.0, radius=radius, bandwidth=h)

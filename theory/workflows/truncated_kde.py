@@ -7,11 +7,12 @@ density stands on the kept rows alone (`replace`), with all earlier ones (`accum
 are not judged (`fresh_real`). With so many rows that sampling errors vanish, a round is a linear map of the density on
 the interval, T f = the integral of the kernel times f over the interval, followed by a division by the mass.
 
-What follows (Krein-Rutman): under `replace` the kept rows tend to the first eigenfunction of T, which is symmetric about
-the center. So, unlike a Gaussian fit, whose mean stops on its way (`truncated_gaussian`), a kernel density arrives at
-the center, and its width settles, where what the kernel adds is what the verifier cuts. What is left of the way falls by
-rho = lambda_2/lambda_1 a round under `replace`, and as k^-(1 - rho) under `accumulate` (and `accumulate_subsample`, whose
-rows have the pool's law); for a kernel narrow beside the interval, 1 - rho is about 3 pi^2 h^2 / (8 radius^2).
+What follows (Krein-Rutman): under `replace` the kept rows tend to the first eigenfunction of T, which is symmetric
+about the center. So, unlike a Gaussian fit, whose mean stops on its way (`truncated_gaussian`), a kernel density
+arrives at the center, and its width settles, where what the kernel adds is what the verifier cuts. What is left of the
+way falls by rho = lambda_2/lambda_1 a round under `replace`, and as k^-(1 - rho) under `accumulate` (and
+`accumulate_subsample`, whose rows have the pool's law); for a kernel narrow beside the interval, 1 - rho is about
+3 pi^2 h^2 / (8 radius^2).
 
 Source of everything here: derived here; the map and its eigenfunctions by Gauss-Legendre quadrature (Nyström's method).
 """
@@ -129,7 +130,10 @@ def _normal(x, sigma):
 
 
 def _followed(mean, sigma, center, radius, bandwidth, rounds, pool, fresh=0.0) -> Population:
-    """The recursion; `pool` as in `truncated_gaussian`. Rows of a fit: a share `real` of the truth, and mass on nodes."""
+    """The recursion; `pool` as in `truncated_gaussian`. Rows of a fit: a share `real` of the truth, and mass on nodes.
+
+    `fresh`: the share of a round's rows that is real.
+    """
     rounds = whole("rounds", rounds)
     off = scalar("mean", finite("mean", mean)) - scalar("center", finite("center", center))
     sigma = positive_scalar("sigma", sigma)
