@@ -14,6 +14,7 @@ import numpy as np
 from scipy import stats
 
 from simcollapse import chain, keys, randoms
+from simcollapse.batching import largest
 from simcollapse.checks import (
     as_float,
     as_numbers,
@@ -26,7 +27,6 @@ from simcollapse.checks import (
     option,
     parameter,
 )
-from simcollapse.batching import largest
 from simcollapse.linalg import cholesky, inverse_lower, nuclear_norm
 from simcollapse.tasks.designs import CHUNK, MOST_SAMPLES
 from simcollapse.tasks.features import Covariance, check_covariance
