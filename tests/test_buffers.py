@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import simcollapse as sc
-from simcollapse import buffers
+from simcollapse import blocks, buffers, engine
 from simcollapse.tasks.linear_regression import Kept
 from tests.helpers import assert_mean
 from theory.workflows import linear_regression_minimum_norm
@@ -50,8 +50,6 @@ def test_a_pool_smaller_than_a_chunk_is_filled():
 @SLOW
 def test_runs_with_the_same_room_share_a_program_and_their_numbers():
     """Rows are the same; which are drawn is not, since room decides how many are tossed for."""
-    from simcollapse import blocks
-
     sizes = {"rounds": 3, "chains": 4, "seed": 2, "record_model": True, "progress": False}
     task = sc.discrete(outcomes=4)
     blocks.compiled_block.cache_clear()
@@ -97,8 +95,7 @@ def test_sums_by_pieces_are_sums_at_once(task, rows, in_order, monkeypatch):
 
 def test_fixed_designs_of_several_sizes_share_a_program_that_has_room():
     """Places without a row change nothing: errors are the exact ones of each design, and as many rows are counted."""
-    from simcollapse import blocks
-
+    jax.clear_caches()
     blocks.compiled_block.cache_clear()
     for n in (6, 9, 12):
         rows = np.random.default_rng(n).normal(size=(n, 2))
@@ -112,7 +109,10 @@ def test_fixed_designs_of_several_sizes_share_a_program_that_has_room():
         )
         assert_mean(np.log(result.squared_error) - np.log(exact), _log_mean(rows), resolution=0.16)
         assert (result.num_generated.isel(round=slice(1, None)) == n).all() and (result.num_used == n).all()
+    sizes = {"n_real": n, "n_per_round": n, "rounds": 3, "chains": 8000, "seed": 0, "over": {}}
+    program = engine.prepare(task, "none", "replace", **sizes, room=12).programs[0]
     assert blocks.compiled_block.cache_info().currsize == 1
+    assert blocks.compiled_block(program.loop_static)._cache_size() == 1
     with_table = sc.LinearRegression.from_data(rows, rows[:, 0] + np.random.default_rng(0).normal(size=12))
     assert with_table.with_room(20, np.full(3, 12)) is with_table
     assert task.with_room(20, np.array([12, 24])) is task

@@ -235,14 +235,14 @@ class Gaussian:
         `inverse` is that of `lower`, where it is known. `elsewhere`, (), the same for all chains: false only where
         `model` is the truth, whose matrices are the identity; then nothing is multiplied with them.
         """
-        inverse = inverse_lower(lower) if inverse is None else inverse
+        own = inverse_lower(lower) if inverse is None else inverse
         diagonal = jnp.diagonal(lower)
         regular = jnp.all(diagonal > 0) & jnp.isfinite(model.log_det)
         growth = jnp.sum(jnp.log(jnp.where(diagonal > 0, diagonal, 1.0)))
         factor, inverse = jax.lax.cond(
             elsewhere,
-            lambda: (model.factor @ lower, inverse @ model.inverse),
-            lambda: (lower, inverse),
+            lambda: (model.factor @ lower, own @ model.inverse),
+            lambda: (lower, own),
         )
         factor, change = _scaled(factor)
         inverse, inverse_change = _scaled(inverse)

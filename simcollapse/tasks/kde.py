@@ -222,13 +222,13 @@ class Kde:
             else _moments(points, weight)
         )
         bandwidth = self._bandwidth(moments, fits)
-        first = jnp.int32(0)
         if seen.grown:
             continues = (previous.end > 0) & (bandwidth == previous.bandwidth)
             first = jnp.where(continues, previous.end, 0)
-        held_out = log_kernel_sums(points, weight, self.test, bandwidth, first, end)
-        if seen.grown:
+            held_out = log_kernel_sums(points, weight, self.test, bandwidth, first, end)
             held_out = jnp.where(continues, jnp.logaddexp(previous.held_out, held_out), held_out)
+        else:
+            held_out = log_kernel_sums(points, weight, self.test, bandwidth, jnp.int32(0), end)
         model = Model(points, weight, end, jnp.max(weight), bandwidth, held_out, fits, *moments)
         reason = jnp.where(end < 1, chain.TOO_FEW, chain.ALIVE).astype(jnp.int32)
         return jax.tree.map(
