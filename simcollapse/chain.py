@@ -114,6 +114,7 @@ class Sampling(NamedTuple):
     fixed: str = "generated"  # or "kept": draw until that many rows were accepted
     rejected: str = "drop"  # or "resample": redraw the row's response until it is accepted
     max_tries: int = 1000  # proposals per wanted row before giving up; the shortfall is wanted - used
+    audit: bool = True  # count which rows are correct, also where no verifier asks
 
 
 class Task(Protocol):
@@ -506,6 +507,7 @@ def _collect(key, loop, state, pool, count, most, k, worth):
     purpose = jnp.where(k == 0, keys.REAL, keys.GENERATE) if _starts_like_a_round(loop) else keys.GENERATE
     if getattr(loop.verifier, "keeps_every_row", False) and _only_sums_count(loop.task, pool, worth):
         pool, correct = loop.task.add_drawn(pool, key, purpose, state.model, count)
+        correct = correct if sampling.audit else jnp.int32(-1)
         return pool, Counts(count, correct, count, correct, count)
     if sampling.fixed == "kept" and not loop.task.prescribed and sampling.rejected == "drop":
         return _collect_until_kept(key, loop, state, pool, count, most, k, worth)
@@ -520,7 +522,6 @@ def _collect(key, loop, state, pool, count, most, k, worth):
         wanted = task.number(chunk) < count
         correct = _correct(loop, state, data)
         kept = _accept(key, loop, state, data, correct, chunk, present, cutoff) & wanted
-        correct = correct & wanted
         used = kept
         if resample:
             data, used = _resample(
@@ -530,10 +531,7 @@ def _collect(key, loop, state, pool, count, most, k, worth):
         pool = _add(task, pool, Batch(data=data, weight=weight, born=k), _keeps_every_row(loop))
         return pool, _count(counts, wanted, correct, kept, used)
 
-    zero = jnp.int32(0)
-    return jax.lax.fori_loop(
-        0, _chunks_of_all(count, task.chunk_rows), add, (pool, Counts(zero, zero, zero, zero, zero))
-    )
+    return jax.lax.fori_loop(0, _chunks_of_all(count, task.chunk_rows), add, (pool, _nothing_counted(loop)))
 
 
 def _only_sums_count(task, pool, weight):
@@ -569,13 +567,12 @@ def _collect_until_kept(key, loop, state, pool, count, most_rows, k, worth):
         )  # kept ahead of each row
         proposed = (before < count) & (task.number(chunk) < most)
         kept = accepted & proposed
-        correct = correct & proposed
         weight = _weight(loop, kept, proposed, worth)
         pool = _add(task, pool, Batch(data=data, weight=weight, born=k), False)
         return chunk + 1, pool, _count(counts, proposed, correct, kept, kept)
 
-    zero = jnp.int32(0)
-    _, pool, counts = jax.lax.while_loop(unfinished, add, (zero, pool, Counts(zero, zero, zero, zero, zero)))
+    start = (jnp.int32(0), pool, _nothing_counted(loop))
+    _, pool, counts = jax.lax.while_loop(unfinished, add, start)
     return pool, counts
 
 
@@ -615,7 +612,7 @@ def _verdict(key, loop, state, data, correct, present):
         toss = randoms.uniform(key, correct.shape, present)
         return toss < verifier.chance(state.judge, data, state.model, correct)
     accepted = verifier.accept(key, state.judge, data, state.model).astype(bool)
-    return jnp.broadcast_to(accepted, correct.shape)
+    return jnp.broadcast_to(accepted, loop.task.number(jnp.int32(0)).shape)
 
 
 def _cutoff(key, loop, state, count, most):
@@ -637,7 +634,22 @@ def _cutoff(key, loop, state, count, most):
     return ordering.kth_largest(scores, quota)
 
 
+def _asks(loop) -> bool:
+    """Whether somebody wants to know which rows are correct."""
+    return loop.sampling.audit or hasattr(loop.verifier, "chance")
+
+
+def _nothing_counted(loop) -> Counts:
+    """The counts of no rows; -1 where correct ones are not counted."""
+    zero = jnp.int32(0)
+    correct = zero if _asks(loop) else jnp.int32(-1)
+    return Counts(zero, correct, zero, correct, zero)
+
+
 def _correct(loop, state, data):
+    """Which rows are correct, (N,); None where nobody asks."""
+    if not _asks(loop):
+        return None
     bound = loop.verifier.bound(state.judge, data) if hasattr(loop.verifier, "bound") else None
     return loop.task.correct(data, bound)
 
@@ -646,12 +658,16 @@ def _count(counts, proposed, correct, kept, used):
     def total(mask):
         return jnp.sum(mask, dtype=jnp.int32)
 
-    return Counts(
+    counts = counts._replace(
         generated=counts.generated + total(proposed),
-        correct=counts.correct + total(correct),
         kept=counts.kept + total(kept),
-        kept_correct=counts.kept_correct + total(kept & correct),
         used=counts.used + total(used),
+    )
+    if correct is None:
+        return counts
+    return counts._replace(
+        correct=counts.correct + total(correct & proposed),
+        kept_correct=counts.kept_correct + total(kept & correct),
     )
 
 

@@ -54,6 +54,7 @@ def sweep(
     fixed: str = "generated",
     rejected: str = "drop",
     max_tries: int = 1000,
+    audit: bool = True,
     engine: str = "sample",
     record: str = "chains",
     record_model: bool = False,
@@ -82,6 +83,9 @@ def sweep(
             design prescribes the rows, each is redrawn until accepted).
         rejected: "drop" a rejected row, or "resample" its response at the same covariates.
         max_tries: proposals per wanted row before a round goes on with fewer, at most 2^24 (and 2^31 in a round).
+        audit: count which rows are correct, for phi, psi, p and p_star; False leaves that unknown (NaN), which saves
+            time where only errors matter (of `kde` a third). A verifier that is told which rows are correct counts them
+            anyway.
         engine: "sample" (every row is drawn), "law" (exact in law: sums drawn directly; an error where no law
             is known) or "auto" (law where there is one).
         record: "chains" (every chain), or "summary" (mean, variance and quantiles over chains, streamed).
@@ -122,6 +126,7 @@ def sweep(
         fixed=fixed,
         rejected=rejected,
         max_tries=max_tries,
+        audit=audit,
         engine=engine,
         record=record,
         record_model=record_model,
@@ -175,6 +180,7 @@ def prepare(
     fixed="generated",
     rejected="drop",
     max_tries=1000,
+    audit=True,
     engine="sample",
     record="chains",
     record_model=False,
@@ -196,7 +202,9 @@ def prepare(
     check_choice("record", record, ("chains", "summary"))
     check_quantiles(quantiles)
     room = None if room is None else check_whole("room", room, 1)
-    sampling = chain.Sampling(fixed, rejected, check_whole("max_tries", max_tries, 1, MOST_TRIES))
+    if not isinstance(audit, bool):
+        raise TypeError(f"audit must be True or False, got {audit!r}")
+    sampling = chain.Sampling(fixed, rejected, check_whole("max_tries", max_tries, 1, MOST_TRIES), audit)
     workflow = named.as_workflow(workflow)
     named.check_kinds(task, workflow)
     choices = {
@@ -240,6 +248,7 @@ def prepare(
         "verifier": named.repr_short(choices["verifier"]),
         "workflow": named.repr_short(workflow),
         "max_tries": sampling.max_tries,
+        "audit": int(audit),
         "over": [f"{path}: {named.repr_short(tuple(values))}" for path, values in over.items()],
     }
     shapes = blocks.common_shapes(programs)

@@ -172,3 +172,30 @@ def test_one_float_type_per_run():
 
 def TASKS32():
     return sc.linear_regression([1.0, -1.0], noise=0.5)
+
+
+@pytest.mark.parametrize("fixed", ["generated", pytest.param("kept", marks=pytest.mark.slow)])
+def test_without_an_audit_the_chains_are_the_same_and_correct_rows_unknown(fixed):
+    sizes = {"n_real": 30, "n_per_round": 30, "rounds": 3, "chains": 5, "seed": 4, "fixed": fixed}
+    arguments = (sc.kde(1, bandwidth=0.3, test=5), sc.likelihood(keep=0.9), "accumulate")
+    audited, plain = (sc.simulate(*arguments, **sizes, audit=flag) for flag in (True, False))
+    for name in ("nll", "squared_error", "num_generated", "num_kept", "acceptance_rate"):
+        np.testing.assert_array_equal(plain[name], audited[name])
+    later = plain.isel(round=slice(1, None))
+    assert (later.num_correct == -1).all() and (later.num_kept_correct == -1).all()
+    for name in ("phi", "psi", "p", "p_star"):
+        assert plain[name].isnull().all()
+    assert audited.p.isel(round=slice(1, None)).notnull().all()
+
+
+def test_a_verifier_that_is_told_which_rows_are_correct_counts_them_without_an_audit():
+    task = sc.gaussian_mixture([1.5, 0.0], generator=sc.flips(0.3))
+    sizes = {"n_real": 30, "n_per_round": 30, "rounds": 1, "chains": 5, "seed": 4}
+    audited, plain = (
+        sc.simulate(task, sc.bernoulli(phi=0.9, psi=0.4), "replace", **sizes, audit=flag)
+        for flag in (True, False)
+    )
+    np.testing.assert_array_equal(plain.num_correct, audited.num_correct)
+    assert plain.attrs["audit"] == 0 and audited.attrs["audit"] == 1
+    with pytest.raises(TypeError, match="audit must be True or False"):
+        sc.simulate(task, "none", "replace", **sizes, audit=1)

@@ -73,6 +73,7 @@ class Config:
     fixed: str = "generated"
     rejected: str = "drop"
     max_tries: int = 1000
+    audit: bool = True
     engine: str = "auto"
     record: str = "chains"
     record_model: bool = False
@@ -143,7 +144,7 @@ def arguments(config: Config) -> dict[str, Any]:
     for name in OUTER:
         given[name] = _made(given[name], name)
     given["n_per_round"] = _made(given["n_per_round"], "n_per_round")
-    for name in ("record_model", "common_noise", "float64"):
+    for name in ("audit", "record_model", "common_noise", "float64"):
         if not isinstance(getattr(config, name), bool | None):
             raise TypeError(f"{name} must be true or false, got {getattr(config, name)!r}")
     over = {}

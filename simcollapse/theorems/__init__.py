@@ -110,6 +110,7 @@ KNOWN: dict[str, Theorem] = {
         qualified.WEIGHTS,
         qualified.FIXATION,
         qualified.CROWDED,
+        qualified.ARRIVING,
     )
 }
 

@@ -4,10 +4,12 @@ from typing import Any
 
 import numpy as np
 
+from simcollapse import engine
 from simcollapse.tasks import discrete, gaussian, kde, linear_regression
 from simcollapse.theorems.evidence import RATE, at_most, equal_means, within
-from simcollapse.theorems.simulations import unjudged
+from simcollapse.theorems.simulations import BLOCK, arrays, unjudged
 from simcollapse.theorems.theorem import Theorem
+from simcollapse.verifiers import likelihood
 from simcollapse.workflows import accumulate, accumulate_subsample, contaminated, fresh_real, replace
 from theory import workflows as closed
 
@@ -247,4 +249,47 @@ CROWDED = Theorem(
     f"10 % that d and n finite and the one design may make; {RATE}.",
     planted="the first order in place of the law in proportion",
     check=_crowded,
+)
+
+
+def _arriving(planted):
+    n, rounds, width = 2_000, 6, 0.5
+    place = {"mean": 0.0, "sigma": 1.0, "center": 1.0, "radius": 1.5, "bandwidth": width}
+    wrong = place | {"bandwidth": width / 4} if planted else place
+    for name, workflow in (("replace", replace()), ("accumulate", accumulate())):
+        chains = engine.simulate(
+            kde(1, bandwidth=width, test=2),
+            likelihood(bias=1.0, radius=1.5),
+            workflow,
+            n_real=n,
+            n_per_round=n,
+            rounds=rounds,
+            chains=BLOCK,
+            seed=80,
+            block_size=BLOCK,
+            progress=False,
+        )
+        found = arrays(chains)
+        path = getattr(closed.truncated_kde, f"{name}_population_limit")(**wrong, rounds=rounds)
+        way = np.sqrt(found.squared_error[:, 1:])  # on the center's side of the truth in every chain
+        yield equal_means(f"{name}, mean", way, path.mean[1:], 2 / n)
+        yield equal_means(f"{name}, variance", found.trace[:, 1:], path.variance[1:], 5 / n)
+    end = closed.truncated_kde.replace_limit(center=1.0, radius=1.5, bandwidth=width)
+    far = closed.truncated_kde.replace_population_limit(**place, rounds=200)
+    yield within("replace ends at the center", abs(far.mean[-1] - 1.0), 1e-9)
+    yield within("… with a variance that lasts", abs(far.variance[-1] - end.variance), 1e-9)
+
+
+ARRIVING = Theorem(
+    name="a-kernel-density-arrives-at-the-center",
+    statement="A density estimate behind a verifier that keeps the rows of an interval arrives at its center under "
+    "replace and keeps a width, where a Gaussian fit stops on its way and narrows for ever; under accumulate what is "
+    "left of the way falls as k^-(1 - lambda_2/lambda_1) only.",
+    source="arrival at the center: [Yi26], Theorem 4.1, for regression; for densities derived here; "
+    "theory.workflows.truncated_kde",
+    assumptions="One dimension, Gaussian kernel of fixed bandwidth, many rows.",
+    strategy="simulate() of 6 rounds of 2,000 rows: mean and variance by z-score, beyond the few n-ths that n finite "
+    f"makes; the limit by its eigenvector; {RATE}.",
+    planted="a quarter of the bandwidth",
+    check=_arriving,
 )

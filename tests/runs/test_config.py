@@ -27,6 +27,7 @@ seed = 3
 fixed = "kept"
 rejected = "resample"
 max_tries = 50
+audit = false
 engine = "sample"
 record = "summary"
 record_model = true
@@ -104,6 +105,7 @@ def test_every_field_is_read_and_passed_on(write):
         "fixed": "kept",
         "rejected": "resample",
         "max_tries": 50,
+        "audit": False,
         "engine": "sample",
         "record": "summary",
     }

@@ -55,6 +55,7 @@ def simulate(
         rounds=rounds,
         chains=chains,
         seed=int(np.random.SeedSequence(seed).generate_state(1)[0]),
+        audit=False,
         engine="auto",
         block_size=size,
         room=room,

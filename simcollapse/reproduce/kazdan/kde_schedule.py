@@ -142,6 +142,7 @@ def _cell(run: Run, i: int, j: int) -> Cell:
             rounds=run.rounds,
             chains=run.chains,
             seed=int(np.random.SeedSequence((*run.seed, i, j)).generate_state(1)[0]),
+            audit=False,
             record_model=run.record,
             block_size=cells.LARGEST_BLOCK,
             progress=False,

@@ -115,6 +115,7 @@ def _loss(config: Config, i: int, j: int, k: int) -> tuple[float, float]:
             rounds=1,
             chains=config.kde_chains if task.kde else config.chains,
             seed=int(np.random.SeedSequence([config.seed, 23, i, j, k]).generate_state(1)[0]),
+            audit=False,
             engine="auto",
             room=n + _generated(n, max(config.shares)) if task.kde else None,  # one program for all shares
             progress=False,

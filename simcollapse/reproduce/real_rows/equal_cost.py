@@ -120,6 +120,7 @@ def compute(config: Config) -> xr.Dataset:
             rounds=last,
             chains=config.chains,
             seed=int(np.random.SeedSequence([config.seed, 17, i]).generate_state(1)[0]),
+            audit=False,
             engine="auto",
             progress=False,
         )["squared_error"]

@@ -60,6 +60,7 @@ def compute(config: Config) -> xr.Dataset:
             rounds=config.rounds,
             chains=config.chains,
             seed=int(np.random.SeedSequence([config.seed, 31, i]).generate_state(1)[0]),
+            audit=False,
             record_model=True,
             block_size=config.block_size,
             progress=False,

@@ -140,6 +140,7 @@ def _simulate(
         rounds=config.rounds,
         chains=chains,
         seed=int(np.random.SeedSequence([config.seed, 41, *place]).generate_state(1)[0]),
+        audit=False,
         engine="auto",
         block_size=config.block_size,
         progress=False,

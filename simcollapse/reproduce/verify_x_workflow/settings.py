@@ -145,6 +145,7 @@ def simulate(task: str, name: str, *, rounds: int, chains: int, seed: int, block
         rounds=rounds,
         chains=chains,
         seed=seed,
+        audit=False,
         record_model=task in ("regression", "gaussian"),
         block_size=block_size,
         progress=False,
