@@ -102,6 +102,7 @@ class GenerativeCase:
             chains=chains,
             seed=seed,
             engine=engine,
+            audit=False,  # the plain loops do not tell correct rows either
             progress=False,
             **options,
         )
