@@ -154,7 +154,8 @@ def _loop(static: Static, batched_leaves, shared_leaves) -> chain.Loop:
     )
 
 
-@functools.lru_cache(maxsize=128)
+# A program takes some 240 mappings of memory for each shape and precision, of which Linux gives a process 65,530.
+@functools.lru_cache(maxsize=64)
 def compiled_block(static: Static):
     """The jitted program of a block; made once for equal choices, so a second call does not compile again.
 

@@ -125,14 +125,14 @@ def picked(pool: Pool, order: jax.Array, count: jax.Array) -> Seen:
 
 
 def summed(task: Any, seen: Seen) -> Tree:
-    """Sums of the rows seen, as `task.sums` gives them: added piece by piece, from the first one there is to the last.
+    """Sums of the rows seen, as `task.sums` gives them; of an `additive` task by pieces, from first row to last.
 
     Long rows of many places are otherwise gathered and copied whole, and of a window of rows all that are outside too.
     """
     size, numbers = len(seen.weight), sum(math.prod(leaf.shape[1:]) for leaf in jax.tree.leaves(seen.rows))
     most = WINDOW_ROWS if seen.places is None else max(PIECE_ROWS, PIECE_NUMBERS // numbers)
     pieces = -(-size // most)
-    if pieces == 1:
+    if pieces == 1 or not getattr(task, "additive", False):
         seen = seen.gathered()
         return task.sums(seen.rows, seen.weight)
     piece = -(-size // pieces)

@@ -124,11 +124,15 @@ class Task(Protocol):
     `add_drawn(pool, key, purpose, model, count)`, the sums with the first `count` rows of `model` added (int32, a row
     a sample) and how many of these are correct, all of them rows that `real` and `generate` would draw with the keys of
     that purpose: for rounds whose rows nothing looks at.
+    `derived` names the fields of a model that follow from others, which `contaminated` may not set.
     `undefined` names the metrics that may be NaN, where they have no value. A task of kind "density" has `mean`, and
     rows with `standard` coordinates and `standard_step`, which verifiers of densities judge by.
     `close(pool)`: sums whose rows of a round are all in, ready for `fit` and for `open`. `real_is_generated`: `real`
     gives what `generate` gives with the truth and the same key.
-    `with_room(room, schedule)`, the task with so many places in what is stored of it, where it stores rows.
+    `additive`, true where `sums` of two sets of rows are those of each, added field by field, but for fields that no
+    row changes: then rows of a buffer are summed in pieces.
+    `with_room(room, schedule)`, the task with so many places in what it stores of prescribed rows, for rounds of
+    `schedule`, which the same law must follow; for chains without a verifier.
     `check()` raises ValueError where a sweep made fields that contradict each other; `model_dims` names the axes of
     the model's fields in results.
     """
@@ -181,7 +185,7 @@ class Workflow(Protocol):
     """Which rows the next fit sees.
 
     With `needs_rows`: `limit(rows)`, most rows of a fit, and `choose(key, pool, wanted, k, limit)`, those of round k
-    as `buffers.Seen`.
+    as `buffers.Seen`: with weights for all rows of the pool in their order, or for some by their places.
     With fresh real rows: `real_rows(count)`, how many of a round's rows are real; `parts(counts)`, the same for all
     rounds, (real, generated); `row_weights(real, generated)`, of each kind, or None.
     Optional: `alike`, true where every row of the pool is as likely to be chosen, and `number(wanted)`, how many are,
@@ -257,6 +261,8 @@ def _starts_like_a_round(loop: Loop) -> bool:
         return False
     if loop.law is not None:
         return getattr(loop.law, "REAL_IS_A_ROUND_OF_TRUTH", False)
+    if loop.task.needs_rows:  # such a fit may go on from the rows of the one before, and the truth has none
+        return False
     # a fit that draws rows of a pool must have all of the real ones in its reach
     reached = not loop.workflow.needs_rows or (
         getattr(loop.workflow, "size", 0) is None
@@ -365,7 +371,8 @@ def _refit(key, loop, state, count, k):
         seen = law.thin(keys.for_purpose(key, keys.COLLECT, 0, always), task, pool, number)
     elif workflow.needs_rows:
         seen = workflow.choose(keys.for_purpose(key, keys.COLLECT, 0, always), pool, wanted, k, loop.limit)
-        seen = seen.gathered() if task.needs_rows else buffers.summed(task, seen)
+        # whatever a workflow chose is no grown pool, as far as a fit may know
+        seen = seen.gathered()._replace(grown=False) if task.needs_rows else buffers.summed(task, seen)
     else:
         seen = _all_of(task, pool, grown=workflow.keeps)
     model, reason = task.fit(keys.for_purpose(key, keys.FIT), seen, state.model)

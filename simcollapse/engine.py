@@ -96,7 +96,7 @@ def sweep(
         block_size: chains of one block; None for one that fits `memory_bytes` and the processor's cache.
         room: samples of a round that buffers of rows have room for, where these are more than there are: runs of
             several sizes share one compiled program if they name the same. It costs memory, and time for few rows.
-            Rounds that use each row of a fixed design once draw other numbers with it.
+            Without a verifier, rounds that use each row of a fixed design once draw other numbers with it.
         memory_bytes: memory that a block may take; None for a quarter of what the device has.
         devices: JAX devices to use; None for all local ones.
         progress: show a progress bar; None to show one on a terminal after two seconds.
@@ -312,6 +312,9 @@ def check_quantiles(quantiles) -> None:
 def _group(cells, sampling, rounds, engine, record_model, room) -> list[blocks.Program]:
     """Cells sorted into programs: equal structure, shapes and schedule go together."""
     groups: dict[Any, list[int]] = {}
+    tasks = [cell.choices["task"] for cell in cells]
+    may_have_room = room is not None and hasattr(tasks[0], "with_room") and all(t is tasks[0] for t in tasks)
+    roomy: dict[bytes, Any] = {}
     parts = []
     for position, cell in enumerate(cells):
         made = cell.choices
@@ -339,8 +342,11 @@ def _group(cells, sampling, rounds, engine, record_model, room) -> list[blocks.P
         law = _law(task, verifier, workflow, how, np.concatenate([schedule[:1], *drawn]), engine)
         if law is not None and hasattr(law, "reduced"):
             task = law.reduced(task)
-        if law is None and room is not None and hasattr(task, "with_room"):
-            task = task.with_room(room, schedule)
+        # not for verifiers that draw real rows themselves, which may be more than a round has
+        if law is None and may_have_room and getattr(verifier, "keeps_every_row", False):
+            if schedule.tobytes() not in roomy:  # made once, so that all chains share its arrays
+                roomy[schedule.tobytes()] = task.with_room(room, schedule)
+            task = roomy[schedule.tobytes()]
         leaves, treedef = jax.tree.flatten((task, verifier, workflow))
         signature = (
             treedef,

@@ -123,3 +123,39 @@ def _log_mean(rows):
     values = np.linalg.eigvalsh(np.linalg.inv(rows.T @ rows))
     # z' M z = r^2 (a cos^2 + b sin^2): E log r^2 = log 2 - gamma, E of the other log = 2 log((sqrt a + sqrt b)/2)
     return np.log(2) - np.euler_gamma + 2 * np.log(np.sqrt(values).sum() / 2) - np.log(values.sum())
+
+
+def test_a_sum_that_is_no_sum_is_made_at_once(monkeypatch):
+    """A task that does not say that its sums add up, here a maximum, is given all of its rows."""
+
+    class Largest:
+        @staticmethod
+        def sums(rows, weight):
+            return jnp.max(jnp.where(weight > 0, rows[:, 0], -jnp.inf))
+
+    for name in ("PIECE_ROWS", "PIECE_NUMBERS", "WINDOW_ROWS"):
+        monkeypatch.setattr(buffers, name, 4)
+    rows = jnp.asarray(np.random.default_rng(3).normal(size=(30, 1)))
+    assert buffers.summed(Largest, buffers.Seen(rows, jnp.ones(30))) == rows.max()
+
+
+def test_rooms_are_not_for_verifiers_that_draw_real_rows():
+    """Twice as many rows as the design has, for the verifier's own fit: they are drawn, with room and without."""
+    rows = np.random.default_rng(0).normal(size=(6, 2))
+    task = sc.linear_regression([1.0, 2.0], design="fixed", rows=rows)
+    ball = sc.knowledge_ball(trained_on=12, radius=1.0)
+    sizes = {"n_real": 6, "n_per_round": 6, "rounds": 1, "chains": 8, "seed": 0, "progress": False}
+    plain, roomy = (sc.simulate(task, ball, "replace", **sizes, room=room) for room in (None, 50))
+    np.testing.assert_array_equal(plain.squared_error, roomy.squared_error)
+
+
+def test_cells_share_the_design_that_has_room():
+    """One copy for all cells; a swept task keeps its own design, or there would be one for each of its values."""
+    rows = np.random.default_rng(0).normal(size=(6, 2))
+    task = sc.linear_regression([1.0, 2.0], design="fixed", rows=rows)
+    sizes = {"n_real": 6, "n_per_round": 6, "rounds": 1, "chains": 8, "seed": 0, "room": 9}
+    workflow = sc.accumulate_subsample(strategy="age", decay=0.5)
+    for over, places in (({"workflow.decay": [0.5, 0.9]}, 9), ({"task.noise": [1.0, 2.0]}, 6)):
+        (program,) = engine.prepare(task, "none", workflow, **sizes, over=over).programs
+        assert sum(program.loop_static.batched) == 1
+        assert any(np.shape(leaf) == (places, 2) for leaf in program.leaves)

@@ -129,6 +129,14 @@ def test_no_fresh_rows_is_replace():
     )
 
 
+def test_contaminated_sets_no_field_that_follows_from_others():
+    sizes = {"n_real": 5, "n_per_round": 5, "rounds": 1, "chains": 2, "seed": 0}
+    with pytest.raises(
+        ValueError, match=r"a model of Kde has fields \['points', 'weight', 'bandwidth'\], got 'mean'"
+    ):
+        sc.simulate(sc.kde(1, test=5), "none", sc.contaminated(0.2, mean=[3.0]), **sizes)
+
+
 def test_contaminated_rows_leave_a_floor():
     """(F1): least squares on real rows and rows of shifted coefficients."""
     task = sc.linear_regression([1.0, -1.0, 0.5])

@@ -17,6 +17,7 @@ from simcollapse.bench import cases, figures, generative, grid_cells, measure, p
 from simcollapse.bench.scale import Scale
 
 SCHEMA = 1  # of the dictionary; grows when a key changes its meaning
+FORGOTTEN_AFTER = 30  # parts: many more programs take all mappings of memory that a process may have
 SECTIONS = {  # what can be measured alone, and the lists of the report that it fills
     "regression": ("sample", "law", "block_sizes", "devices"),
     "mixtures": ("mixture",),
@@ -47,9 +48,9 @@ def collect(
         "setting": setting(),
         "skipped": [item for name in wanted for item in skipped.get(name, [])],
     } | {name: [] for names in SECTIONS.values() for name in names}
-    for name, words, measured in parts:
-        if name not in wanted:
-            continue
+    for number, (name, words, measured) in enumerate(part for part in parts if part[0] in wanted):
+        if number % FORGOTTEN_AFTER == FORGOTTEN_AFTER - 1:
+            programs.forget()
         say(words)
         made = measured(scale)
         report[name] += made if isinstance(made, list) else [made]

@@ -37,6 +37,7 @@ from simcollapse.runs.store import ARRAYS, MARKS, Store, create
 
 FORMAT = 2  # raised with every change of what the files hold, names of chunks and checksums included
 META, CONFIG, LOG, LOCK = "run.json", "config.toml", "log.txt", "lock"
+ADDED = {"audit": True}  # options that came within this format, with the value that runs before them had
 HELD = ("created", "fingerprint", "config", "setting", "hardware", "layout", "attributes", "shapes", "plan")
 MAKING = "making"  # there while the directory is made: what else is there then is ours
 LOGS = "log"  # what the names of logs begin with; workers have logs of their own
@@ -233,7 +234,7 @@ def clear(run: Run) -> None:
 
 def check_same_config(run: Run, plain: dict[str, Any]) -> None:
     """Raise ValueError, which shows the difference, unless the run is of this resolved configuration."""
-    changed = configs.differences(run.meta["config"], plain)
+    changed = configs.differences(ADDED | run.meta["config"], plain)
     if changed:
         shown = "; ".join(changed[:8]) + ("; …" if len(changed) > 8 else "")
         raise ValueError(f"{run.folder} holds a run of another config ({shown}); name another --out")

@@ -68,6 +68,7 @@ class Discrete:
 
     kind = "discrete"
     needs_rows = False
+    additive = True
     chunk_rows = CHUNK
     most_samples = MOST_SAMPLES
     rows_per_sample = 1

@@ -119,6 +119,7 @@ class Gaussian:
 
     kind = "density"
     needs_rows = False
+    additive = True
     chunk_rows = CHUNK
     most_samples = MOST_SAMPLES
     rows_per_sample = 1

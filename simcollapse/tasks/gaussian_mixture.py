@@ -59,6 +59,7 @@ class GaussianMixture:
 
     kind = "classification"
     chunk_rows = CHUNK
+    additive = True
     most_samples = MOST_SAMPLES
     rows_per_sample = 1
     prescribed = False

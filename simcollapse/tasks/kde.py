@@ -107,6 +107,7 @@ class Kde:
     most_samples = MOST_SAMPLES
     rows_per_sample = 1
     prescribed = False
+    derived = ("end", "heaviest", "held_out", "fits", "total", "count", "mean", "variance")
     model_dims = {  # noqa: RUF012 (read only)
         "points": ("support", "dim"),
         "weight": ("support",),

@@ -78,6 +78,7 @@ class LinearRegression:
 
     kind = "regression"
     needs_rows = False
+    additive = True
     descriptions = {  # noqa: RUF012 (read only)
         "squared_error": "|coef - truth|^2, unit of the coefficients squared",
         "excess_risk": "test mean squared error minus the noise variance, unit of y squared",

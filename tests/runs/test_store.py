@@ -291,6 +291,14 @@ def test_another_configuration_is_refused_with_the_difference(copy):
         runs.run(copy.folder / directory.CONFIG, copy.folder, overrides=["chains=41"], progress=False)
 
 
+def test_a_run_from_before_an_option_goes_on_with_its_default(copy):
+    config = {name: value for name, value in copy.meta["config"].items() if name != "audit"}
+    (copy.folder / directory.META).write_text(json.dumps(copy.meta | {"config": config}))
+    assert again(copy).finished
+    with pytest.raises(ValueError, match=r"another config \(audit: True -> False\)"):
+        runs.run(copy.folder / directory.CONFIG, copy.folder, overrides=["audit=false"], progress=False)
+
+
 def test_another_setting_is_told_and_mixed_only_when_asked(copy, whole):
     setting = copy.meta["setting"] | {"jax_version": "0.0.1", "cpu_threads": 99}  # two of those that decide
     (copy.folder / directory.META).write_text(json.dumps(copy.meta | {"setting": setting}))
