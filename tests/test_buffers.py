@@ -141,10 +141,10 @@ def test_a_sum_that_is_no_sum_is_made_at_once(monkeypatch):
 
 def test_rooms_are_not_for_verifiers_that_draw_real_rows():
     """Twice as many rows as the design has, for the verifier's own fit: they are drawn, with room and without."""
-    rows = np.random.default_rng(0).normal(size=(6, 2))
+    rows = np.random.default_rng(0).normal(size=(20, 2))
     task = sc.linear_regression([1.0, 2.0], design="fixed", rows=rows)
-    ball = sc.knowledge_ball(trained_on=12, radius=1.0)
-    sizes = {"n_real": 6, "n_per_round": 6, "rounds": 1, "chains": 8, "seed": 0, "progress": False}
+    ball = sc.knowledge_ball(trained_on=40, radius=3.0)
+    sizes = {"n_real": 20, "n_per_round": 20, "rounds": 1, "chains": 8, "seed": 0, "progress": False}
     plain, roomy = (sc.simulate(task, ball, "replace", **sizes, room=room) for room in (None, 50))
     np.testing.assert_array_equal(plain.squared_error, roomy.squared_error)
 
