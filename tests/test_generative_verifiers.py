@@ -264,8 +264,11 @@ def test_a_discriminator_mends_a_model_that_began_badly(verifier):
     error = result.squared_error.mean("chain").values
     np.testing.assert_allclose(error[0], 3 / 8, rtol=0.5)  # trace / n, which a round without a verifier keeps
     assert error[-1] < 0.1 * error[0]
-    trace = result.log_trace.mean("chain").values
-    assert abs(trace[-1]) < abs(trace[0]) + 0.05
+    # the spread comes nearer to the truth's, chain by chain, though a hard verdict ends at exp(-0.235) of it: a paired
+    # z-score, of false alarms below 0.2 %, which is near 0 without a verifier
+    off = np.abs(result.log_trace.values)
+    gained = off[:, 0] - off[:, -1]
+    assert gained.mean() > 3 * gained.std(ddof=1) / np.sqrt(len(gained))
 
 
 def test_a_discriminator_of_anything_is_finite():
