@@ -25,7 +25,7 @@ TINY = {
     value: value.Config(chains=3_000, qualities=(0.5, 4.0), ratios=(0.25, 1.0, 8.0)),
     real_share: real_share.Config(chains=4_000, rounds=30, shares=(0.02, 0.1, 0.4, 1.0)),
     delete_real: delete_real.Config(chains=2_000, rounds=24, deleted_at=(1, 8)),
-    golden_ratio: golden_ratio.Config(chains=1_500),
+    golden_ratio: golden_ratio.Config(chains=6_000),
     strategies: strategies.Config(chains=1_000, rounds=20),
     best_share: best_share.Config(
         chains=4_000, kde_chains=0, n_real=(30, 60, 120), shares=(0.0, 0.1, 0.3, 0.6)
