@@ -11,10 +11,8 @@ from simcollapse.batching import largest
 
 Tree = Any
 
-PIECE_ROWS, PIECE_NUMBERS = (
-    100,
-    10_000,
-)  # of a piece that is summed at once: at least so many rows, or numbers
+# Of a piece that is summed at once: at least so many rows, or numbers
+PIECE_ROWS, PIECE_NUMBERS = 100, 10_000
 WINDOW_ROWS = 256  # … and of rows that are seen in their order: of a window of them most may be outside
 
 
@@ -36,9 +34,8 @@ class Seen(NamedTuple):
     rows: Tree  # leaves (L, …), or (M, …) of which L are seen
     weight: jax.Array  # (L,), 0: no row here
     places: jax.Array | None = None  # (L,), int32, where the rows are; None: in this order
-    grown: bool = (
-        False  # every row that the fit before saw is at its place, with its weight; others come after
-    )
+    # every row that the fit before saw is at its place, with its weight; others come after
+    grown: bool = False
 
     def gathered(self) -> "Seen":
         """The same with the rows themselves, in their order."""

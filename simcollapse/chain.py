@@ -514,7 +514,7 @@ def _collect(key, loop, state, pool, count, most, k, worth):
     purpose = jnp.where(k == 0, keys.REAL, keys.GENERATE) if _starts_like_a_round(loop) else keys.GENERATE
     if getattr(loop.verifier, "keeps_every_row", False) and _only_sums_count(loop.task, pool, worth):
         pool, correct = loop.task.add_drawn(pool, key, purpose, state.model, count)
-        correct = correct if sampling.audit else jnp.int32(-1)
+        correct = correct if _asks(loop) else jnp.int32(-1)
         return pool, Counts(count, correct, count, correct, count)
     if sampling.fixed == "kept" and not loop.task.prescribed and sampling.rejected == "drop":
         return _collect_until_kept(key, loop, state, pool, count, most, k, worth)
