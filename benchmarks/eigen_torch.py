@@ -6,7 +6,9 @@ python benchmarks/eigen_torch.py --torch PYTHON [--size 5] [--width 128] [--repe
 
 Both sides take the same steps (a batch of 64, cross-entropy of the answer, clipped gradients, Adam) and search the same
 matrices: greedily and with a beam of 50, each with cached keys and values, the source's computed once. Runs alternate,
-ours, theirs, ours, …; a ratio is the median over neighbouring runs. PyTorch gets one thread a core, as XLA does.
+ours, theirs, ours, …; a ratio is the median over neighbouring runs. PyTorch gets one thread a core, as XLA does. We
+search two batches at a time; so PyTorch is also timed with the matrices dealt to as many threads as there are cores,
+each of which computes alone: `split`.
 """
 
 import argparse
@@ -15,13 +17,15 @@ import os
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 
 BATCH, ROWS, HEADS, LAYERS, BEAM = 64, 2_000, 8, 2, 50
 STEPS = 10  # of one timed run
-MATRICES = {"greedy": 1_000, "beam": 20}  # of one timed run; what one call of ours holds
+MATRICES = {"greedy": 2_000, "beam": 100}  # of one timed run
+CALL = {"greedy": 250, "beam": 100}  # of one call of PyTorch; other sizes are no faster
 WORK = {"train": STEPS, **MATRICES}
 UNITS = {"train": "steps/s", "greedy": "matrices/s", "beam": "matrices/s"}
 
@@ -184,8 +188,9 @@ def theirs(size, width):
             adam.step()
 
     @torch.no_grad()
-    def search(count, width):
-        memory = model.encode(source[:count])
+    def search(source, width):
+        count = len(source)
+        memory = model.encode(source)
         caches: list = [None] * LAYERS
         tokens = torch.zeros(count, width, 0, dtype=torch.long)
         score = torch.full((count, width), -torch.inf)
@@ -203,11 +208,18 @@ def theirs(size, width):
             tokens = torch.cat([tokens, last[..., None]], -1)
         return tokens.numpy(), score.numpy()
 
-    return {
-        "train": train,
-        "greedy": lambda: search(MATRICES["greedy"], 1),
-        "beam": lambda: search(MATRICES["beam"], BEAM),
-    }
+    cores = torch.get_num_threads()
+    alone = ThreadPoolExecutor(cores, initializer=torch.set_num_threads, initargs=(1,))
+
+    def whole(name, width):
+        return lambda: [search(part, width) for part in source[: MATRICES[name]].split(CALL[name])]
+
+    def split(name, width):
+        size = min(CALL[name], -(-MATRICES[name] // cores))
+        return lambda: list(alone.map(lambda s: search(s, width), source[: MATRICES[name]].split(size)))
+
+    jobs = {"train": train, "greedy": whole("greedy", 1), "beam": whole("beam", BEAM)}
+    return jobs | {"greedy split": split("greedy", 1), "beam split": split("beam", BEAM)}
 
 
 def serve(size, width):
@@ -234,24 +246,26 @@ def measure(options):
     jobs = ours(options.size, options.width)
     for job in jobs.values():
         job()  # compiles
-    taken = {name: ([], []) for name in jobs}
+    taken = {name: ([], []) for name in ("train", "greedy", "beam", "greedy split", "beam split")}
     for _ in range(options.repeats):
-        for name, job in jobs.items():
+        for name, (own, other) in taken.items():
+            job = jobs[name.removesuffix(" split")]
             begin = time.perf_counter()
             job()
-            taken[name][0].append(time.perf_counter() - begin)
+            own.append(time.perf_counter() - begin)
             child.stdin.write(name + "\n")
             child.stdin.flush()
-            taken[name][1].append(float(child.stdout.readline()))
+            other.append(float(child.stdout.readline()))
     child.stdin.close()
     child.wait()
     out = {"size": options.size, "width": options.width, "repeats": options.repeats} | setting
     for name, (own, other) in taken.items():
         ratios = np.array(other) / np.array(own)
+        kind = name.removesuffix(" split")
         out[name] = {
-            "unit": UNITS[name],
-            "jax": WORK[name] / float(np.median(own)),
-            "torch": WORK[name] / float(np.median(other)),
+            "unit": UNITS[kind],
+            "jax": WORK[kind] / float(np.median(own)),
+            "torch": WORK[kind] / float(np.median(other)),
             "ratio": float(np.median(ratios)),
             "ratio_range": [float(ratios.min()), float(ratios.max())],
         }

@@ -16,6 +16,7 @@ import optax
 from simcollapse.checks import check_fields, check_whole, option, parameter
 from simcollapse.neural import pools
 from simcollapse.neural.loop import NotFitted
+from simcollapse.neural.settings import threads
 
 Tree = Any
 MOST_HELD_OUT = 1_000  # rows; more would only cost time
@@ -68,6 +69,8 @@ class Trainer:
         loss: loss(params, key, rows) -> (B,), of each row of a batch; rows is a dict of arrays.
         settings: how.
         optimizer: None for Adam at a constant rate.
+        parts: equal parts of a batch whose gradients are computed at the same time, each with its own noise. A batch
+            that cannot be parted so stays whole.
     """
 
     def __init__(
@@ -75,18 +78,27 @@ class Trainer:
         loss: Callable[[Tree, jax.Array, Tree], jax.Array],
         settings: Training,
         optimizer: optax.GradientTransformation | None = None,
+        parts: int = 1,
     ):
         self.settings = settings
-        self._loss, self._given = loss, optimizer
+        self._loss, self._given, self._parts = loss, optimizer, parts
         self._optimizer = optax.adam(settings.learning_rate) if optimizer is None else optimizer
 
         def mean_loss(params, key, rows):
             return jnp.mean(loss(params, key, rows))
 
-        def step(params, moments, key, number, rows):
-            value, slope = jax.value_and_grad(mean_loss)(params, jax.random.fold_in(key, number), rows)
+        def slope(params, key, number, rows):
+            return jax.value_and_grad(mean_loss)(params, jax.random.fold_in(key, number), rows)
+
+        def move(params, moments, value, slope):
             change, moments = self._optimizer.update(slope, moments, params)
             return optax.apply_updates(params, change), moments, value
+
+        def step(params, moments, key, number, rows):
+            return move(params, moments, *slope(params, key, number, rows))
+
+        def move_by_parts(params, moments, slopes):
+            return move(params, moments, *jax.tree.map(lambda *x: sum(x) / len(x), *slopes))
 
         def total(params, key, rows, weight):
             return jnp.sum(jnp.where(weight > 0, loss(params, key, rows), 0.0))
@@ -94,11 +106,12 @@ class Trainer:
         self._step = jax.jit(step)
         self._steps = jax.jit(jax.vmap(step, in_axes=(0, 0, 0, None, 0)))
         self._total = jax.jit(total)
+        self._slope, self._move_by_parts = jax.jit(slope), jax.jit(move_by_parts)
 
     def with_settings(self, settings: Training) -> "Trainer":
         """The same with other settings; compiled anew only for another learning rate."""
         if settings.learning_rate != self.settings.learning_rate:
-            return Trainer(self._loss, settings, self._given)
+            return Trainer(self._loss, settings, self._given, self._parts)
         other = copy.copy(self)
         other.settings = settings
         return other
@@ -130,21 +143,39 @@ class Trainer:
         noise = runs[0].key_noise if alone else jnp.stack([run.key_noise for run in runs])
         now = runs[0].best if alone else _stacked([run.best for run in runs])
         moments = self._optimizer.init(now) if alone else jax.vmap(self._optimizer.init)(now)
-        advance, step = (self._step if alone else self._steps), 0
-        while step < settings.max_steps and any(run.waited < settings.patience for run in runs):
-            losses: list[jax.Array] = []
-            for _ in range(min(settings.check_every, settings.max_steps - step)):
-                batches = [run.batch() for run in runs]
-                batch = batches[0] if alone else _stacked(batches)
-                now, moments, value = advance(now, moments, noise, np.uint32(step), batch)
-                losses.append(value)
-                step += 1
-            told = np.asarray(jnp.stack(losses)).reshape(len(losses), len(runs))
-            for i, run in enumerate(runs):
-                if run.waited < settings.patience:
-                    mine = now if alone else jax.tree.map(lambda x, i=i: x[i], now)
-                    run.look(mine, told[:, i], step)
+        step = 0
+        with threads(self._parts) as each:
+            advance = self._advance(each) if alone else self._steps
+            while step < settings.max_steps and any(run.waited < settings.patience for run in runs):
+                losses: list[jax.Array] = []
+                for _ in range(min(settings.check_every, settings.max_steps - step)):
+                    batches = [run.batch() for run in runs]
+                    batch = batches[0] if alone else _stacked(batches)
+                    now, moments, value = advance(now, moments, noise, np.uint32(step), batch)
+                    losses.append(value)
+                    step += 1
+                told = np.asarray(jnp.stack(losses)).reshape(len(losses), len(runs))
+                for i, run in enumerate(runs):
+                    if run.waited < settings.patience:
+                        mine = now if alone else jax.tree.map(lambda x, i=i: x[i], now)
+                        run.look(mine, told[:, i], step)
         return [run.outcome() for run in runs]
+
+    def _advance(self, each):
+        """A step of one fit."""
+        if self._parts == 1 or self.settings.batch % self._parts:
+            return self._step
+        size = self.settings.batch // self._parts
+
+        def by_parts(params, moments, key, number, rows):
+            def part(n):
+                mine = jax.tree.map(lambda x: x[n * size : (n + 1) * size], rows)
+                own = jax.random.fold_in(key, n)
+                return jax.block_until_ready(self._slope(params, own, number, mine))
+
+            return self._move_by_parts(params, moments, list(each(part, range(self._parts))))
+
+        return by_parts
 
     def mean(self, key: jax.Array, params: Tree, rows: Tree) -> float:
         """Mean loss of rows, with the same noise at every call of one key."""

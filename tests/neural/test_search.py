@@ -23,8 +23,7 @@ def step(state, tokens, at):
 
 
 def found(width):
-    state = jnp.zeros(B * width, jnp.int32)
-    return search.beam_search(step, state, B, T, width, START)
+    return search.beam_search(step, jnp.zeros(B, jnp.int32), B, T, width, START)
 
 
 def log_softmax(x):
@@ -70,6 +69,13 @@ def test_a_narrower_beam_is_the_plain_one(width):
         np.testing.assert_allclose(got.score[b], [s for _, s in wanted], rtol=1e-5)
 
 
+def test_greedy_is_a_beam_of_one():
+    got = search.greedy(step, jnp.zeros(B, jnp.int32), B, T, START)
+    wanted = found(1)
+    np.testing.assert_array_equal(got.tokens, wanted.tokens)
+    np.testing.assert_allclose(got.score, wanted.score, rtol=1e-6)
+
+
 def test_a_narrow_beam_is_not_brute_force():
     """So the tests above can tell."""
     best = found(V ** (T - 1)).score[:, 0]
@@ -77,7 +83,7 @@ def test_a_narrow_beam_is_not_brute_force():
 
 
 def test_too_few_continuations_leave_the_rest_impossible():
-    got = search.beam_search(step, jnp.zeros(B * 5, jnp.int32), B, 1, 5, START)
+    got = search.beam_search(step, jnp.zeros(B, jnp.int32), B, 1, 5, START)
     assert np.isfinite(got.score[:, :V]).all() and np.isneginf(got.score[:, V:]).all()
 
 
@@ -111,7 +117,7 @@ def test_draws_have_their_probabilities():
 def test_one_compilation_serves_all():
     made = jax.jit(lambda s: search.beam_search(step, s, B, T, 2, START))
     for value in range(3):
-        made(jnp.full(B * 2, value, jnp.int32))
+        made(jnp.full(B, value, jnp.int32))
     assert made._cache_size() == 1
 
 
@@ -122,8 +128,9 @@ def test_the_best_of_many_are_found_by_blocks(vocabulary):
     total = np.random.default_rng(4).integers(0, 40, (3, width, vocabulary)).astype(np.float32)
     total[1, 1:] = -np.inf
     total[2] = 0.0
-    got = search._best(jnp.asarray(total), count)
-    score, place = jax.lax.top_k(total.reshape(3, -1), count)
+    more = np.random.default_rng(5).integers(0, 3, (3, width)).astype(np.float32)
+    got = search._largest(jnp.asarray(total), jnp.asarray(more), count)
+    score, place = jax.lax.top_k((total + more[..., None]).reshape(3, -1), count)
     assert (
         width * vocabulary >= 4 * count * search.BLOCK
     )  # by blocks, but where a sequence has one continuation

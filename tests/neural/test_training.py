@@ -1,6 +1,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from simcollapse import keys
@@ -33,6 +34,35 @@ def test_fits_together_equal_fits_one_by_one():
         np.testing.assert_allclose(params["at"], alone["at"], rtol=1e-5)
         assert report == pytest.approx(told, rel=1e-4, abs=1e-6)
     assert len({report["steps"] for _, report in together}) > 1
+
+
+def test_parts_of_a_batch_give_the_step_of_the_whole():
+    """Where the loss has no noise; a batch that cannot be parted stays whole."""
+
+    def loss(params, key, rows):
+        return jnp.cos(rows["x"] * params["at"] + 1) + params["at"] ** 2
+
+    def fitted(batch, parts):
+        return Trainer(loss, training(50, batch=batch), optax.sgd(0.1), parts).fit(keys.root(0), ZERO, ROWS)
+
+    (whole, told), (parted, report) = fitted(64, 1), fitted(64, 4)
+    np.testing.assert_allclose(parted["at"], whole["at"], rtol=1e-5)
+    assert report == pytest.approx(told, rel=1e-5) and abs(float(whole["at"])) > 1e-3
+    assert fitted(63, 2) == fitted(63, 1)
+
+
+def test_parts_of_a_batch_have_noise_of_their_own():
+    def loss(params, key, rows):
+        noise = jax.random.normal(key, rows["x"].shape)
+        jax.debug.callback(lambda x: seen.append(np.array(x)), noise)
+        return noise + params["at"]
+
+    seen: list[np.ndarray] = []
+    trainer = Trainer(loss, training(1, batch=64, held_out=0.0), parts=2)
+    trainer.fit(keys.root(0), ZERO, ROWS)
+    jax.effects_barrier()
+    first, second = seen
+    assert first.shape == second.shape == (32,) and not np.isclose(first, second).any()
 
 
 def test_the_cap_on_steps_holds():

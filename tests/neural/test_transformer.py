@@ -121,22 +121,30 @@ def test_the_source_changes_everything(forward, tokens):
         assert np.abs(forward(other, target) - before).max(axis=(0, 2)).min() > 1e-4
 
 
-def test_cache_equals_no_cache(params, forward, tokens):
-    """Two answers a matrix side by side: their tokens do not mix."""
+@pytest.mark.parametrize("grows", [False, True])
+def test_cache_equals_no_cache(params, forward, tokens, grows):
+    """Two answers a matrix side by side: their tokens do not mix. With room for all tokens, or growing with them."""
     source, target = tokens
-    both = jnp.stack([target, (target + 3) % SIZES.vocabulary], axis=1)
+    both, length = jnp.stack([target, (target + 3) % SIZES.vocabulary], axis=1), target.shape[1]
 
     @jax.jit
     def one_by_one(params):
         module = family().module(params)
-        memory, caches = module.encode(source), module.empty(2 * len(source))
+        memory, caches = module.encode(source), module.empty(2 * len(source), 0 if grows else length)
         before = jnp.pad(both[..., :-1], ((0, 0), (0, 0), (1, 0)), constant_values=numbers.START)
 
         def body(caches, at):
             logits, caches = module.step(memory, caches, before[..., at], at)
             return caches, logits
 
-        return jax.lax.scan(body, caches, jnp.arange(target.shape[1]))[1]
+        if not grows:
+            return jax.lax.scan(body, caches, jnp.arange(length))[1]
+        told = []
+        for at in range(length):
+            caches, logits = body(caches, at)
+            told.append(logits)
+        assert caches[0].key.shape[2] == length
+        return jnp.stack(told)
 
     got = one_by_one(params)
     for i in range(2):

@@ -99,7 +99,7 @@ class DecoderLayer(nnx.Module):
         x = x + self.cross(self.norm2(x), source)
         return x + self.mlp(self.norm3(x))
 
-    def step(self, x: jax.Array, source: Cache, cache: Cache, at: jax.Array) -> tuple[jax.Array, Cache]:
+    def step(self, x: jax.Array, source: Cache, cache: Cache, at: jax.Array | int) -> tuple[jax.Array, Cache]:
         """(B, W, width) for the tokens at place `at` of W sequences a source; the cache has B W sequences."""
         batch, width = x.shape[:2]
         h = self.norm1(x).reshape(batch * width, 1, -1)
@@ -159,18 +159,26 @@ class Translator(nnx.Module):
             x = layer(x, seen, mask)
         return self.head(self.decoder_norm(x)).astype(jnp.float32)
 
-    def empty(self, sequences: int) -> list[Cache]:
-        """Caches of sequences not begun."""
+    def fill_vocabulary(self, multiple: int) -> None:
+        """Add impossible tokens up to a multiple, so that blocks of logits need not be filled up at every token."""
+        more = -self.sizes.vocabulary % multiple
+        kernel, bias = self.head.kernel, self.head.bias
+        assert bias is not None
+        self.head.kernel = nnx.Param(jnp.pad(kernel[...], ((0, 0), (0, more))))
+        self.head.bias = nnx.Param(jnp.pad(bias[...], (0, more), constant_values=-jnp.inf))
+
+    def empty(self, sequences: int, places: int) -> list[Cache]:
+        """Caches of sequences not begun, with room for `places` tokens."""
         s = self.sizes
         head = s.width // s.heads
         dtype = PRECISIONS[s.precision]
-        return [empty_cache(sequences, s.target_length, s.heads, head, dtype) for _ in self.decoder]
+        return [empty_cache(sequences, places, s.heads, head, dtype) for _ in self.decoder]
 
     def step(
-        self, memory: list[Cache], caches: list[Cache], tokens: jax.Array, at: jax.Array
+        self, memory: list[Cache], caches: list[Cache], tokens: jax.Array, at: jax.Array | int
     ) -> tuple[jax.Array, list[Cache]]:
         """Logits (B, W, V) of what follows `tokens` (B, W), which stand before place `at`, and the caches."""
-        x = self.words(tokens) + self.target_places(at)
+        x = self.words(tokens) + self.target_places(jnp.asarray(at))
         after = []
         for layer, seen, cache in zip(self.decoder, memory, caches, strict=True):
             x, cache = layer.step(x, seen, cache, at)

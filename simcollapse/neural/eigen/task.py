@@ -22,7 +22,7 @@ from simcollapse.neural.transformer.likelihood import log_probability
 
 Tree = Any
 KINDS = ("greedy", "beam", "temperature")
-SEQUENCES = 1_000  # decoded or scored in one call
+SEQUENCES = 500  # decoded or scored in one call
 
 DESCRIPTIONS = {
     "accuracy": "share of held-out matrices whose greedy answer is within the tolerance",
@@ -124,7 +124,8 @@ class Translators:
     def __init__(self, sizes: Sizes, settings: Training, how: Optimizer):
         self.sizes = sizes
         self._graph = nnx.split(self._new(keys.root(0)))[0]
-        self.trainer = Trainer(self._loss, settings, transformation(how))
+        parts = 2 if jax.default_backend() == "cpu" else 1  # larger devices are filled by one
+        self.trainer = Trainer(self._loss, settings, transformation(how), parts)
         self._score = jax.jit(self._log_probability)
         self._decode = jax.jit(self._answers, static_argnames=("kind", "width"))
 
@@ -156,17 +157,19 @@ class Translators:
 
     def _answers(self, params, key, source, temperature, *, kind, width):
         model = self.module(params)
-        batch = len(source)
+        batch, length = len(source), self.sizes.target_length
         memory = model.encode(source.astype(jnp.int32))
 
         def step(caches, tokens, at):
             return model.step(memory, caches, tokens, at)
 
-        caches = model.empty(batch * width)
-        length = self.sizes.target_length
         if kind == "temperature":
+            caches = model.empty(batch * width, length)
             return search.sample(step, caches, key, batch, length, width, START, temperature)
-        return search.beam_search(step, caches, batch, length, width, START)
+        model.fill_vocabulary(search.BLOCK)
+        if kind == "greedy":
+            return search.greedy(step, model.empty(batch, length), batch, length, START)
+        return search.beam_search(step, model.empty(batch, 0), batch, length, width, START)
 
     def decode(
         self, key: jax.Array, params: Tree, source: np.ndarray, how: Decoding

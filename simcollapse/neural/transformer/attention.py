@@ -28,8 +28,10 @@ def empty_cache(batch: int, places: int, heads: int, width: int, dtype: Any = jn
     return Cache(nothing, nothing)
 
 
-def write(cache: Cache, new: Cache, at: jax.Array) -> Cache:
-    """The cache with `new` from place `at` on."""
+def write(cache: Cache, new: Cache, at: jax.Array | int) -> Cache:
+    """The cache with `new` from place `at` on; it grows where `at` is the number of its places."""
+    if isinstance(at, int) and at == cache.key.shape[2]:
+        return jax.tree.map(lambda c, n: jnp.concatenate([c, n], axis=2), cache, new)
     return jax.tree.map(lambda c, n: jax.lax.dynamic_update_slice_in_dim(c, n, at, axis=2), cache, new)
 
 
