@@ -8,7 +8,7 @@ Both sides take the same steps (a batch of 64, cross-entropy of the answer, clip
 matrices: greedily and with a beam of 50, each with cached keys and values, the source's computed once. Runs alternate,
 ours, theirs, ours, …; a ratio is the median over neighbouring runs. PyTorch gets one thread a core, as XLA does. We
 search two batches at a time; so PyTorch is also timed with the matrices dealt to as many threads as there are cores,
-each of which computes alone: `split`.
+each of which computes alone, and with gradients of as many parts of a batch: `split`.
 """
 
 import argparse
@@ -26,13 +26,18 @@ BATCH, ROWS, HEADS, LAYERS, BEAM = 64, 2_000, 8, 2, 50
 STEPS = 10  # of one timed run
 MATRICES = {"greedy": 2_000, "beam": 100}  # of one timed run
 CALL = {"greedy": 250, "beam": 100}  # of one call of PyTorch; other sizes are no faster
-WORK = {"train": STEPS, **MATRICES}
-UNITS = {"train": "steps/s", "greedy": "matrices/s", "beam": "matrices/s"}
+UNITS = {"train": "tokens/s", "greedy": "matrices/s", "beam": "matrices/s"}
 
 
 def shapes(size):
     """Vocabulary, tokens of a matrix, tokens of its eigenvalues: P1000 with three digits."""
     return 1_013, 3 * size**2, 3 * size
+
+
+def work(size):
+    """Tokens of a matrix and its answer, or matrices, of one timed run."""
+    _, source, target = shapes(size)
+    return {"train": STEPS * BATCH * (source + target), **MATRICES}
 
 
 def data(size):
@@ -174,36 +179,46 @@ def theirs(size, width):
             return self.head(self.decoder_norm(x)), after
 
     model = Translator()
-    adam = torch.optim.Adam(model.parameters(), lr=1e-4, betas=(0.9, 0.98))
+    parameters = list(model.parameters())
+    adam = torch.optim.Adam(parameters, lr=1e-4, betas=(0.9, 0.98))
 
-    def train():
+    def loss_of(places):
+        logits = model(source[places], target[places])
+        return functional.cross_entropy(logits.reshape(-1, vocabulary), target[places].reshape(-1))
+
+    def slope_of(places):
+        return torch.autograd.grad(loss_of(places), parameters)
+
+    def train(parts):
         order = torch.randperm(ROWS)
         for step in range(STEPS):
             places = order[step * BATCH : (step + 1) * BATCH]
-            logits = model(source[places], target[places])
-            loss = functional.cross_entropy(logits.reshape(-1, vocabulary), target[places].reshape(-1))
-            adam.zero_grad()
-            loss.backward()
-            nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            if parts == 1:
+                adam.zero_grad()
+                loss_of(places).backward()
+            else:
+                slopes = alone.map(slope_of, places.split(-(-BATCH // parts)))
+                for parameter, *slope in zip(parameters, *slopes, strict=True):
+                    parameter.grad = sum(slope) / parts
+            nn.utils.clip_grad_norm_(parameters, 1.0)
             adam.step()
 
-    @torch.no_grad()
+    @torch.inference_mode()
     def search(source, width):
         count = len(source)
         memory = model.encode(source)
         caches: list = [None] * LAYERS
-        tokens = torch.zeros(count, width, 0, dtype=torch.long)
-        score = torch.full((count, width), -torch.inf)
-        score[:, 0] = 0.0
-        last = torch.zeros(count, width, dtype=torch.long)
+        tokens = torch.zeros(count, 1, 0, dtype=torch.long)
+        score, last = torch.zeros(count, 1), torch.zeros(count, 1, dtype=torch.long)
         for at in range(target_length):
             logits, caches = model.step(memory, caches, last, at)
             total = score[..., None] + logits.log_softmax(-1)
             score, place = total.view(count, -1).topk(width)
             parent, last = place // vocabulary, place % vocabulary
             if width > 1:
-                rows = (parent + width * torch.arange(count)[:, None]).view(-1)
-                caches = [tuple(x[rows] for x in cache) for cache in caches]
+                if at + 1 < target_length:
+                    rows = (parent + logits.shape[1] * torch.arange(count)[:, None]).view(-1)
+                    caches = [tuple(x[rows] for x in cache) for cache in caches]
                 tokens = tokens.gather(1, parent[..., None].expand(-1, -1, at))
             tokens = torch.cat([tokens, last[..., None]], -1)
         return tokens.numpy(), score.numpy()
@@ -218,7 +233,8 @@ def theirs(size, width):
         size = min(CALL[name], -(-MATRICES[name] // cores))
         return lambda: list(alone.map(lambda s: search(s, width), source[: MATRICES[name]].split(size)))
 
-    jobs = {"train": train, "greedy": whole("greedy", 1), "beam": whole("beam", BEAM)}
+    jobs = {"train": lambda: train(1), "greedy": whole("greedy", 1), "beam": whole("beam", BEAM)}
+    jobs["train split"] = lambda: train(cores)
     return jobs | {"greedy split": split("greedy", 1), "beam split": split("beam", BEAM)}
 
 
@@ -230,6 +246,9 @@ def serve(size, width):
     jobs = theirs(size, width)
     for job in jobs.values():
         job()
+    # Threads of their own must leave those of the main thread as they were.
+    if torch.get_num_threads() != len(os.sched_getaffinity(0)):
+        raise RuntimeError(f"PyTorch has {torch.get_num_threads()} threads, not one a core")
     print(json.dumps({"torch": torch.__version__, "threads": torch.get_num_threads()}), flush=True)
     for line in sys.stdin:
         begin = time.perf_counter()
@@ -246,7 +265,7 @@ def measure(options):
     jobs = ours(options.size, options.width)
     for job in jobs.values():
         job()  # compiles
-    taken = {name: ([], []) for name in ("train", "greedy", "beam", "greedy split", "beam split")}
+    taken = {name + how: ([], []) for how in ("", " split") for name in jobs}
     for _ in range(options.repeats):
         for name, (own, other) in taken.items():
             job = jobs[name.removesuffix(" split")]
@@ -258,20 +277,27 @@ def measure(options):
             other.append(float(child.stdout.readline()))
     child.stdin.close()
     child.wait()
+    done = work(options.size)
     out = {"size": options.size, "width": options.width, "repeats": options.repeats} | setting
     for name, (own, other) in taken.items():
         ratios = np.array(other) / np.array(own)
         kind = name.removesuffix(" split")
         out[name] = {
             "unit": UNITS[kind],
-            "jax": WORK[kind] / float(np.median(own)),
-            "torch": WORK[kind] / float(np.median(other)),
+            "jax": done[kind] / float(np.median(own)),
+            "torch": done[kind] / float(np.median(other)),
             "ratio": float(np.median(ratios)),
             "ratio_range": [float(ratios.min()), float(ratios.max())],
         }
     import jax
 
-    return out | {"jax_version": jax.__version__, "nproc": os.environ.get("NPROC")}
+    from simcollapse import machine
+
+    return out | {
+        "jax_version": jax.__version__,
+        "nproc": os.environ.get("NPROC"),
+        "processor": machine.processor(),
+    }
 
 
 def main():

@@ -173,7 +173,13 @@ def measure(options, folder):
         }
     import jax
 
-    return out | {"jax_version": jax.__version__, "nproc": os.environ.get("NPROC")}
+    from simcollapse import machine
+
+    return out | {
+        "jax_version": jax.__version__,
+        "nproc": os.environ.get("NPROC"),
+        "processor": machine.processor(),
+    }
 
 
 def main():

@@ -1,8 +1,6 @@
 """Many chains, many cells: a grid of choices checked, sorted into programs, run block by block, collected."""
 
-import functools
 import os
-import platform
 import threading
 from typing import Any, NamedTuple
 
@@ -13,7 +11,7 @@ import rich.console
 import rich.progress
 import xarray as xr
 
-from simcollapse import blocks, chain, grid, keys, laws, named, results, schedules
+from simcollapse import blocks, chain, grid, keys, laws, machine, named, results, schedules
 from simcollapse.checks import check_choice, check_shape, check_value, check_whole
 
 MOST_TRIES = 2**24  # proposals of a round are counted in 32 bits
@@ -281,26 +279,10 @@ def settings(devices: list, sizes: list[int]) -> dict[str, Any]:
         "dtype": str(jnp.zeros(()).dtype),
         "key_implementation": keys.IMPLEMENTATION,
         "block_sizes": sizes,
-        "cpu_threads": int(os.environ.get("NPROC", 0)) or _cores(),
-        "processor": _processor(),
+        "cpu_threads": int(os.environ.get("NPROC", 0)) or machine.cores(),
+        "processor": machine.processor(),
         "xla_flags": " ".join(f for f in os.environ.get("XLA_FLAGS", "").split() if DEVICE_COUNT not in f),
     }
-
-
-@functools.lru_cache(maxsize=1)
-def _processor() -> str:
-    """The processor's name, which decides the instructions that XLA picks for CPU."""
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as file:
-            return next(line.partition(":")[2].strip() for line in file if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):  # not on macOS
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def check_quantiles(quantiles) -> None:

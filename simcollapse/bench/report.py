@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import threadpoolctl
 
-from simcollapse import keys, memory
+from simcollapse import keys, machine, memory
 from simcollapse.bench import cases, figures, generative, grid_cells, measure, programs, sweeps, targets
 from simcollapse.bench.scale import Scale
 
@@ -105,9 +105,9 @@ def setting() -> dict[str, Any]:
         "device_kind": device.device_kind,
         "num_devices": len(jax.local_devices()),
         "machine": platform.machine(),
-        "processor": _processor(),
-        "cpu_threads": _cpu_threads(),
-        "xla_cpu_threads": int(os.environ.get("NPROC", 0)) or _cpu_threads(),
+        "processor": machine.processor(),
+        "cpu_threads": machine.cores(),
+        "xla_cpu_threads": int(os.environ.get("NPROC", 0)) or machine.cores(),
         "blas": _blas(),
         "dtype": str(jnp.zeros(()).dtype),
         "baseline_dtype": str(np.zeros(()).dtype),
@@ -115,21 +115,6 @@ def setting() -> dict[str, Any]:
         "versions": {name: _version(name) for name in ("simcollapse", "jax", "jaxlib", "numpy")}
         | {"python": platform.python_version()},
     }
-
-
-def _cpu_threads() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def _processor() -> str:
-    try:
-        with open("/proc/cpuinfo", encoding="utf-8") as lines:
-            names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
-    except OSError:
-        names = []
-    return names[0] if names else platform.processor()
 
 
 def _blas() -> str:

@@ -11,6 +11,7 @@ import traceback
 import warnings
 from collections.abc import Sequence
 
+from simcollapse import machine
 from simcollapse.cli import commands
 from simcollapse.runs.launch import WORKER, end_at_once
 
@@ -81,8 +82,7 @@ def _fix_setting(float64: bool) -> None:
     NPROC: XLA sizes its thread pool by it, and the size decides the last bits of results; with it in the
     environment it is the same for any number of devices. Float64: results are compared with closed forms.
     """
-    available = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    os.environ.setdefault("NPROC", str(available))
+    os.environ.setdefault("NPROC", str(machine.cores()))
     if float64 and "JAX_ENABLE_X64" not in os.environ:
         import jax
 

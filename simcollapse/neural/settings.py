@@ -10,30 +10,36 @@ import jax
 
 from simcollapse.memory import keep_freed
 
+# Flax's and Optax's own code needs single precision and standard promotion. Keys may be used again: a held-out loss is
+# compared between looks on the same noise.
+SETTINGS = {
+    "enable_x64": False,
+    "numpy_dtype_promotion": "standard",
+    "numpy_rank_promotion": "allow",
+    "debug_key_reuse": False,
+}
+
 
 @contextlib.contextmanager
 def neural_settings() -> Iterator[None]:
-    """Single precision and standard promotion: Flax's and Optax's own code needs them.
-
-    Keys may be used again: a held-out loss is compared between looks on the same noise. Freed memory is kept, also
-    afterwards.
-    """
+    """`SETTINGS`, for this thread. Freed memory is kept, also afterwards."""
     keep_freed()
-    with _settings(False, "standard", "allow", False):
+    with _entered(SETTINGS):
         yield
 
 
 @contextlib.contextmanager
 def threads(count: int) -> Iterator[Callable[..., Iterator[Any]]]:
-    """A `map` whose calls run `count` at a time, in order of what comes out, under the settings of this thread.
+    """A `map` whose calls run `count` at a time, and whose results come in order.
 
-    On CPU one program fills the gaps of another's operations that use a single thread.
+    On CPU one program fills the gaps of another's operations that use a single thread. A call has this thread's
+    precision, promotion, device and checks; threads begin with the program's.
     """
-    names = ("enable_x64", "numpy_dtype_promotion", "numpy_rank_promotion", "debug_key_reuse")
-    here = [getattr(jax.config, f"jax_{name}") for name in names]
+    names = (*SETTINGS, "default_matmul_precision", "default_device", "debug_nans")
+    here = {name: getattr(jax.config, f"jax_{name}") for name in names}
 
     def call(function, *values):
-        with _settings(*here):  # a thread does not have them
+        with _entered(here):  # a thread does not have them
             return function(*values)
 
     with ThreadPoolExecutor(count) as pool:
@@ -41,11 +47,8 @@ def threads(count: int) -> Iterator[Callable[..., Iterator[Any]]]:
 
 
 @contextlib.contextmanager
-def _settings(x64: bool, dtypes: str, ranks: str, key_reuse: bool) -> Iterator[None]:
-    with (
-        jax.enable_x64(x64),
-        jax.numpy_dtype_promotion(dtypes),
-        jax.numpy_rank_promotion(ranks),
-        jax.debug_key_reuse(key_reuse),
-    ):
+def _entered(settings: dict[str, Any]) -> Iterator[None]:
+    with contextlib.ExitStack() as stack:
+        for name, value in settings.items():
+            stack.enter_context(getattr(jax, name)(value))
         yield

@@ -134,7 +134,8 @@ class Trainer:
     ) -> list[tuple[Tree, dict[str, float]]]:
         """As `fit`, for several fits in step with each other: one vmapped step for all, for devices that gain by it.
 
-        Equal to fits one by one, to rounding. One that stops early is carried along unseen until the last one stops.
+        Equal to fits one by one, to rounding, but for the noise where `parts` is above 1. One that stops early is
+        carried along unseen until the last one stops.
         """
         runs = [
             _Fit(self, *one) for one in zip(keys, params, rows, strict=True)

@@ -47,6 +47,7 @@ def test_batches_are_computed_under_the_settings_of_the_caller():
             config.jax_numpy_dtype_promotion,
             config.jax_numpy_rank_promotion,
             config.jax_debug_key_reuse,
+            config.jax_default_matmul_precision,
         )
 
     def function(batch, c):
@@ -64,6 +65,7 @@ def test_batches_are_computed_under_the_settings_of_the_caller():
         jax.numpy_dtype_promotion("strict"),
         jax.numpy_rank_promotion("raise"),
         jax.debug_key_reuse(True),
+        jax.default_matmul_precision("highest"),
     ):
         second = seen()
         batches.over_rows(function, {"x": np.arange(4)}, 2)
@@ -82,6 +84,9 @@ def test_an_error_in_a_batch_reaches_the_caller():
 
 
 def test_a_program_is_compiled_once_for_all_batches():
+    """Settings are part of what a program is looked up by: threads with others would make another."""
     made = jax.jit(lambda x: x + 1)
-    batches.over_rows(lambda batch, c: made(batch["x"]), {"x": np.arange(40)}, 2)
+    with jax.default_matmul_precision("highest"), jax.numpy_rank_promotion("raise"):
+        made(np.arange(2))
+        batches.over_rows(lambda batch, c: made(batch["x"]), {"x": np.arange(40)}, 2)
     assert made._cache_size() == 1

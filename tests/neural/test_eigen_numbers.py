@@ -47,6 +47,20 @@ def test_numbers_next_to_a_power_of_ten(x):
         assert encoding(name, 3).decode(encoding(name, 3).encode(np.array(x))) == float(f"{x:.2e}")
 
 
+@pytest.mark.parametrize(("name", "digits"), WAYS)
+def test_digits_of_a_mantissa(name, digits):
+    way = encoding(name, digits, lowest=-8)
+    mantissa = np.random.default_rng(0).integers(10 ** (digits - 1), 10**digits, 50)
+    tokens = way.encode(np.where(mantissa % 3 == 0, -1, 1) * mantissa / 100)
+    wanted = [[int(d) for d in str(m)] for m in mantissa]
+    np.testing.assert_array_equal(way.mantissa_digits(tokens), wanted)
+    assert np.all(way.mantissa_digits(np.zeros_like(tokens)) == -1)
+    assert np.all(way.mantissa_digits(np.full_like(tokens, way.vocabulary - 1)) == -1)
+    past = tokens.copy()
+    past[:, -1] = way.vocabulary  # a token that there is not
+    assert np.all(np.isnan(way.decode(past)))
+
+
 def test_ties_go_to_even():
     way = encoding("P1000", 2)
     np.testing.assert_array_equal(way.decode(way.encode(np.array([12.5, 13.5, -12.5]))), [12, 14, -12])

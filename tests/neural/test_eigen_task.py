@@ -130,7 +130,8 @@ def test_measures(started):
     """Of a perfect answer, of none, and of one wrong token."""
     rows = PROBLEM.rows(keys.root(4), 100)
     best = made().compare(rows, rows["target"])
-    assert best["token_accuracy"] == best["number_accuracy"] == 1 and best["malformed"] == 0
+    assert best["token_accuracy"] == best["number_accuracy"] == best["digit_accuracy"] == 1
+    assert best["malformed"] == 0
     # With one digit even the right tokens are up to a third off, and more for a number that rounds to 0.
     assert best["accuracy_each_0.05"] < best["accuracy"] < 1
     assert best["accuracy"] == PROBLEM.correct(rows).mean() > 0.8
@@ -138,6 +139,7 @@ def test_measures(started):
     assert (
         none["malformed"] == 1 and none["accuracy"] == none["accuracy_l1_0.05"] == none["token_accuracy"] == 0
     )
+    assert none["digit_accuracy"] == 0
     one = rows["target"].copy()
     one[:, 1] = numbers.START
     part = made().compare(rows, one)

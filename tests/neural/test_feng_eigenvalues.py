@@ -171,6 +171,7 @@ def test_crossings():
     assert picture.crossing(at, np.array([0.1, 0.2, 0.4]), 0.05) == 0.5  # above all along
     assert picture.crossing(at, np.array([0.1, 0.2, 0.4]), 0.5) == 0.8  # below all along
     assert picture.crossing(at, np.array([0.3, 0.2, 0.4]), 0.25) == pytest.approx(0.65)  # the last one
+    assert picture._apart(at, np.array([0.55, 0.8, 0.5, 0.8])) == "2 of 4 seeds"
 
 
 def test_every_scale_can_be_built():

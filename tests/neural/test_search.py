@@ -121,18 +121,20 @@ def test_one_compilation_serves_all():
     assert made._cache_size() == 1
 
 
+@pytest.mark.parametrize("step", [1.0, 0.1])
 @pytest.mark.parametrize("vocabulary", [1, 64, 130])
-def test_the_best_of_many_are_found_by_blocks(vocabulary):
-    """Coarse numbers, so that most have equals; whole beams of -inf, as at the first place."""
+def test_the_best_of_many_are_found_by_blocks(vocabulary, step):
+    """Coarse numbers, so that most have equals, before or after rounding; whole beams of -inf."""
     width, count = 2_000 // vocabulary, 5
-    total = np.random.default_rng(4).integers(0, 40, (3, width, vocabulary)).astype(np.float32)
+    random = np.random.default_rng(4)
+    total = (random.integers(0, 40, (3, width, vocabulary)) * step).astype(np.float32)
     total[1, 1:] = -np.inf
     total[2] = 0.0
-    more = np.random.default_rng(5).integers(0, 3, (3, width)).astype(np.float32)
+    more = (random.integers(0, 3, (3, width)) * step).astype(np.float32)
     got = search._largest(jnp.asarray(total), jnp.asarray(more), count)
     score, place = jax.lax.top_k((total + more[..., None]).reshape(3, -1), count)
     assert (
-        width * vocabulary >= 4 * count * search.BLOCK
+        width * vocabulary >= count * search.BY_BLOCKS
     )  # by blocks, but where a sequence has one continuation
     for one, other in zip(got, (score, place // vocabulary, place % vocabulary), strict=True):
         np.testing.assert_array_equal(one, other)

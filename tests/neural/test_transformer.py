@@ -9,7 +9,7 @@ import pytest
 from simcollapse import keys
 from simcollapse.neural.eigen import matrices, models, numbers, task
 from simcollapse.neural.training import training
-from simcollapse.neural.transformer import attention, likelihood, products
+from simcollapse.neural.transformer import attention, likelihood, products, search
 
 PROBLEM = matrices.problem(2, numbers.encoding("B1999", 1, lowest=0, highest=1))
 SIZES = models.sizes(PROBLEM, width=16, heads=2, encoder_layers=1, decoder_layers=1)
@@ -174,8 +174,9 @@ def plain_beam(forward, source, width, length):
     return beam
 
 
-@pytest.mark.parametrize("width", [1, 5])
+@pytest.mark.parametrize("width", [1, 5, SIZES.vocabulary])
 def test_beams_of_a_model_are_the_plain_ones(params, forward, rows, width):
+    """Up to as many as the vocabulary has."""
     kind = "beam" if width > 1 else "greedy"
     answers, score = family().decode(keys.root(0), params, rows["source"][:3], task.decoding(kind, width))
     for n in range(3):
@@ -183,6 +184,34 @@ def test_beams_of_a_model_are_the_plain_ones(params, forward, rows, width):
         wanted = plain_beam(forward, source, width, PROBLEM.target_length)
         assert [tuple(x) for x in answers[n].tolist()] == [h for h, _ in wanted]
         np.testing.assert_allclose(score[n], [s for _, s in wanted], rtol=1e-4)
+
+
+def test_a_beam_over_a_large_vocabulary_is_the_plain_one():
+    """One whose best continuations are found by blocks, the last of which is filled up."""
+    problem = matrices.problem(2, numbers.encoding("P1000", 3))
+    sizes = models.sizes(problem, width=16, heads=2, encoder_layers=1, decoder_layers=1)
+    assert sizes.vocabulary >= search.BY_BLOCKS and sizes.vocabulary % search.BLOCK
+    one = family(sizes)
+    params = shaken(one.init(keys.root(0)))
+    source = problem.draw(keys.root(1), 2)
+    whole = jax.jit(lambda source, target: one.module(params)(source, target))
+    for kind, width in (("greedy", 1), ("beam", 3)):
+        answers, score = one.decode(keys.root(0), params, source, task.decoding(kind, width))
+        for n in range(2):
+            asked = jnp.asarray(source[n : n + 1], jnp.int32)
+            wanted = plain_beam(lambda s, t: np.asarray(whole(s, t)), asked, width, problem.target_length)
+            assert [tuple(x) for x in answers[n].tolist()] == [h for h, _ in wanted]
+            np.testing.assert_allclose(score[n], [s for _, s in wanted], rtol=1e-4)
+
+
+def test_a_cache_is_not_written_beyond_its_end():
+    nothing = attention.empty_cache(1, 3, 1, 2)
+    new = attention.empty_cache(1, 1, 1, 2)
+    assert attention.write(nothing, new, 2).key.shape[2] == 3
+    assert attention.write(nothing, new, 3).key.shape[2] == 4
+    for at in (-1, 4):
+        with pytest.raises(ValueError, match=f"at must leave room for 1 in 3 places, got {at}"):
+            attention.write(nothing, new, at)
 
 
 def test_scores_of_answers_are_those_that_decoding_gives(params, rows):

@@ -71,9 +71,15 @@ class Problem:
         """Answers (N, D) of tokens (N, target_length), NaN where they are no numbers."""
         return self._numbers(target)
 
+    def digits(self, target: np.ndarray) -> np.ndarray:
+        """Decimal digits (N, D, digits) of the answers' mantissas, -1 where a token is no mantissa."""
+        return self.encoding.mantissa_digits(self._by_number(target))
+
     def _numbers(self, tokens):
-        shape = (len(tokens), tokens.shape[1] // self.encoding.length, self.encoding.length)
-        return self.encoding.decode(tokens.reshape(shape))
+        return self.encoding.decode(self._by_number(tokens))
+
+    def _by_number(self, tokens):
+        return tokens.reshape(len(tokens), tokens.shape[1] // self.encoding.length, self.encoding.length)
 
     def error(self, rows: dict[str, np.ndarray]) -> np.ndarray:
         """Relative error of each row's answer, (N,), in the problem's norm; inf where it is no answer."""

@@ -108,11 +108,23 @@ class Encoding:
         sign = (values < 0) & (mantissa > 0)
         return sign.astype(np.int64), mantissa.astype(np.int64), exponent.astype(np.int64)
 
+    def mantissa_digits(self, tokens: np.ndarray) -> np.ndarray:
+        """Decimal digits (…, digits) of tokens (…, length), the first ones first; -1 where a token is no mantissa."""
+        tokens = np.asarray(tokens).astype(np.int64)
+        if self.name == "P10":
+            digits = tokens[..., 1:-1] - 3
+            return np.where((digits >= 0) & (digits < 10), digits, -1)
+        signed = self.name == "B1999"
+        mantissa = np.abs(tokens[..., :1] - self._mantissas) if signed else tokens[..., 1:2] - 3
+        good = tokens[..., :1] >= 1 if signed else mantissa >= 0
+        good &= mantissa < self._mantissas
+        return np.where(good, mantissa // 10 ** np.arange(self.digits)[::-1] % 10, -1)
+
     def decode(self, tokens: np.ndarray) -> np.ndarray:
         """Numbers (…) of tokens (…, length); NaN where the tokens are no number."""
         tokens = np.asarray(tokens).astype(np.int64)
         first, last = tokens[..., 0], tokens[..., -1]
-        good = last >= self._exponents
+        good = (last >= self._exponents) & (last < self.vocabulary)
         exponent = np.where(good, last - self._exponents + self.lowest, 0)
         if self.name == "B1999":
             mantissa = first - self._mantissas

@@ -22,7 +22,6 @@ from simcollapse.neural.transformer.likelihood import log_probability
 
 Tree = Any
 KINDS = ("greedy", "beam", "temperature")
-SEQUENCES = 500  # decoded or scored in one call
 
 DESCRIPTIONS = {
     "accuracy": "share of held-out matrices whose greedy answer is within the tolerance",
@@ -33,6 +32,7 @@ DESCRIPTIONS = {
         for tolerance in TOLERANCES
     },
     "token_accuracy": "share of tokens of held-out answers that greedy decoding gets right",
+    "digit_accuracy": "share of decimal digits of held-out eigenvalues that are right, whatever sign and exponent",
     "number_accuracy": "share of held-out eigenvalues that are right to the last digit",
     "malformed": "share of greedy answers that are not numbers",
     "loss": "mean cross-entropy of held-out answers, nats a token",
@@ -124,7 +124,8 @@ class Translators:
     def __init__(self, sizes: Sizes, settings: Training, how: Optimizer):
         self.sizes = sizes
         self._graph = nnx.split(self._new(keys.root(0)))[0]
-        parts = 2 if jax.default_backend() == "cpu" else 1  # larger devices are filled by one
+        # Two programs fill the cores of a CPU; one fills a larger device.
+        parts, self._sequences = (2, 500) if jax.default_backend() == "cpu" else (1, 4_000)
         self.trainer = Trainer(self._loss, settings, transformation(how), parts)
         self._score = jax.jit(self._log_probability)
         self._decode = jax.jit(self._answers, static_argnames=("kind", "width"))
@@ -153,7 +154,7 @@ class Translators:
     def score(self, params: Tree, rows: Tree) -> np.ndarray:
         """Log-probability of each row's answer, (N,), nats."""
         rows = {name: rows[name] for name in ("source", "target")}
-        return over_rows(lambda batch, c: self._score(params, batch), rows, SEQUENCES)
+        return over_rows(lambda batch, c: self._score(params, batch), rows, self._sequences)
 
     def _answers(self, params, key, source, temperature, *, kind, width):
         model = self.module(params)
@@ -166,7 +167,8 @@ class Translators:
         if kind == "temperature":
             caches = model.empty(batch * width, length)
             return search.sample(step, caches, key, batch, length, width, START, temperature)
-        model.fill_vocabulary(search.BLOCK)
+        if self.sizes.vocabulary >= search.BY_BLOCKS:
+            model.fill_vocabulary(search.BLOCK)
         if kind == "greedy":
             return search.greedy(step, model.empty(batch, length), batch, length, START)
         return search.beam_search(step, model.empty(batch, 0), batch, length, width, START)
@@ -190,7 +192,7 @@ class Translators:
                 width=how.width,
             ),
             {"source": source},
-            max(1, SEQUENCES // how.width),
+            max(1, self._sequences // how.width),
         )
         return found.tokens.astype(np.int16), found.score
 
@@ -279,6 +281,9 @@ class EigenTask:
                 for tolerance in TOLERANCES
             },
             "token_accuracy": float(same.mean()),
+            "digit_accuracy": float(
+                np.mean(self.problem.digits(answers) == self.problem.digits(rows["target"]))
+            ),
             "number_accuracy": float(numbers.mean()),
             "malformed": float(np.isnan(values).any(axis=-1).mean()),
         }

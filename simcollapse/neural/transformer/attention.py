@@ -29,9 +29,17 @@ def empty_cache(batch: int, places: int, heads: int, width: int, dtype: Any = jn
 
 
 def write(cache: Cache, new: Cache, at: jax.Array | int) -> Cache:
-    """The cache with `new` from place `at` on; it grows where `at` is the number of its places."""
-    if isinstance(at, int) and at == cache.key.shape[2]:
-        return jax.tree.map(lambda c, n: jnp.concatenate([c, n], axis=2), cache, new)
+    """The cache with `new` from place `at` on; it grows where `at` is the number of its places.
+
+    Raises:
+        ValueError: a plain number `at` that leaves places of `new` outside.
+    """
+    places = cache.key.shape[2]
+    if isinstance(at, int):
+        if at == places:
+            return jax.tree.map(lambda c, n: jnp.concatenate([c, n], axis=2), cache, new)
+        if not 0 <= at <= places - new.key.shape[2]:
+            raise ValueError(f"at must leave room for {new.key.shape[2]} in {places} places, got {at}")
     return jax.tree.map(lambda c, n: jax.lax.dynamic_update_slice_in_dim(c, n, at, axis=2), cache, new)
 
 
