@@ -55,11 +55,10 @@ class Problem:
 
     def truth(self, source: np.ndarray) -> np.ndarray:
         """Eigenvalues (N, D), the largest first, of matrices as tokens."""
-        return over_rows(
-            lambda batch, c: _eigenvalues(batch["matrix"]),
-            {"matrix": self.matrices(source).astype(np.float32)},
-            CHUNK,
-        ).astype(float)
+        return over_rows(lambda batch, c: self._truth(batch["source"]), {"source": source}, CHUNK)
+
+    def _truth(self, source):
+        return np.asarray(_eigenvalues(self.matrices(source).astype(np.float32))).astype(float)
 
     def rows(self, key: jax.Array, count: int) -> dict[str, np.ndarray]:
         """Matrices and their eigenvalues as tokens: source (N, source_length), target (N, target_length)."""
@@ -83,7 +82,11 @@ class Problem:
 
     def error(self, rows: dict[str, np.ndarray]) -> np.ndarray:
         """Relative error of each row's answer, (N,), in the problem's norm; inf where it is no answer."""
-        return relative_error(self.values(rows["target"]), self.truth(rows["source"]), self.norm)
+
+        def part(batch, c):
+            return relative_error(self.values(batch["target"]), self._truth(batch["source"]), self.norm)
+
+        return over_rows(part, {name: rows[name] for name in ("source", "target")}, CHUNK)
 
     def correct(self, rows: dict[str, np.ndarray]) -> np.ndarray:
         """Which rows' answers are within the tolerance, (N,)."""
