@@ -145,7 +145,7 @@ class TestClaims:
 
     def test_they_can_be_drawn_before_everything_is_run(self, tmp_path):
         data = self.make()
-        data.attrs.update(heading="made up", config='{"beam": 50}')
+        data.attrs.update(heading="made up", config='{"problem": {"tolerance": 0.01}}')
         files = report.save_figure(picture.draw(data), tmp_path / picture.NAME)
         assert all(file.stat().st_size > 10_000 for file in files)
 
