@@ -12,14 +12,10 @@ each of which computes alone, and with gradients of as many parts of a batch: `s
 """
 
 import argparse
-import json
 import os
-import subprocess
-import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
+import beside_torch
 import numpy as np
 
 BATCH, ROWS, HEADS, LAYERS, BEAM = 64, 2_000, 8, 2, 50
@@ -238,88 +234,31 @@ def theirs(size, width):
     return jobs | {"greedy split": split("greedy", 1), "beam split": split("beam", BEAM)}
 
 
-def serve(size, width):
-    """PyTorch's side: does a run for each word read, and answers with its seconds."""
-    import torch
-
-    torch.set_num_threads(len(os.sched_getaffinity(0)))
-    jobs = theirs(size, width)
-    for job in jobs.values():
-        job()
-    # Threads of their own must leave those of the main thread as they were.
-    if torch.get_num_threads() != len(os.sched_getaffinity(0)):
-        raise RuntimeError(f"PyTorch has {torch.get_num_threads()} threads, not one a core")
-    print(json.dumps({"torch": torch.__version__, "threads": torch.get_num_threads()}), flush=True)
-    for line in sys.stdin:
-        begin = time.perf_counter()
-        jobs[line.strip()]()
-        print(time.perf_counter() - begin, flush=True)
-
-
 def measure(options):
     """Rates of both sides and their ratios."""
-    command = [options.torch, __file__, "--serve", "--size", str(options.size), "--width", str(options.width)]
-    child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    assert child.stdin is not None and child.stdout is not None
-    setting = json.loads(child.stdout.readline())
-    jobs = ours(options.size, options.width)
-    for job in jobs.values():
-        job()  # compiles
-    taken = {name + how: ([], []) for how in ("", " split") for name in jobs}
-    for _ in range(options.repeats):
-        for name, (own, other) in taken.items():
-            job = jobs[name.removesuffix(" split")]
-            begin = time.perf_counter()
-            job()
-            own.append(time.perf_counter() - begin)
-            child.stdin.write(name + "\n")
-            child.stdin.flush()
-            other.append(float(child.stdout.readline()))
-    child.stdin.close()
-    child.wait()
-    done = work(options.size)
-    out = {"size": options.size, "width": options.width, "repeats": options.repeats} | setting
-    for name, (own, other) in taken.items():
-        ratios = np.array(other) / np.array(own)
-        kind = name.removesuffix(" split")
-        out[name] = {
-            "unit": UNITS[kind],
-            "jax": done[kind] / float(np.median(own)),
-            "torch": done[kind] / float(np.median(other)),
-            "ratio": float(np.median(ratios)),
-            "ratio_range": [float(ratios.min()), float(ratios.max())],
-        }
-    import jax
-
-    from simcollapse import machine
-
-    return out | {
-        "jax_version": jax.__version__,
-        "nproc": os.environ.get("NPROC"),
-        "processor": machine.processor(),
-    }
+    sizes = ["--size", str(options.size), "--width", str(options.width)]
+    with beside_torch.served(options.torch, __file__, "--serve", *sizes) as (setting, other):
+        jobs = ours(options.size, options.width)
+        for job in jobs.values():
+            job()  # compiles
+        hows = ("", " split")
+        told = beside_torch.compared(jobs, other, work(options.size), UNITS, options.repeats, hows)
+    out = {"size": options.size, "width": options.width, "repeats": options.repeats}
+    return out | setting | told | beside_torch.where()
 
 
 def main():
     """Measure and print JSON."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--torch", default=sys.executable, help="a Python with PyTorch")
+    parser = beside_torch.parser(__doc__)
     parser.add_argument("--size", type=int, default=5)
     parser.add_argument("--width", type=int, default=128)
-    parser.add_argument("--repeats", type=int, default=10)
-    parser.add_argument("--out", type=Path)
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:
-        serve(options.size, options.width)
+        beside_torch.serve(lambda: (theirs(options.size, options.width), {}))
         return
-    os.environ.setdefault("NPROC", str(len(os.sched_getaffinity(0))))
-    text = json.dumps(measure(options), indent=1)
-    print(text)
-    if options.out:
-        options.out.write_text(text + "\n", encoding="utf-8")
+    os.environ.setdefault("NPROC", str(beside_torch.cores()))
+    beside_torch.publish(measure(options), options.out)
 
 
 if __name__ == "__main__":

@@ -12,14 +12,12 @@ PyTorch gets one thread a core, as XLA does.
 """
 
 import argparse
-import json
 import os
-import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 
+import beside_torch
 import numpy as np
 
 ROWS, LENGTH = 4, 256
@@ -118,91 +116,47 @@ def theirs(steps, folder):
     return {"train": train, "generate": generate}, loss
 
 
-def serve(steps, folder):
-    """PyTorch's side: does a run for each word read, and answers with its seconds."""
-    import torch
+def told(steps, folder):
+    """The other side's jobs, and what it tells of itself."""
     import transformers
 
-    torch.set_num_threads(len(os.sched_getaffinity(0)))
     jobs, loss = theirs(steps, folder)
-    for job in jobs.values():
-        job()
-    setting = {"torch": torch.__version__, "transformers": transformers.__version__}
-    print(json.dumps(setting | {"threads": torch.get_num_threads(), "loss": loss}), flush=True)
-    for line in sys.stdin:
-        begin = time.perf_counter()
-        jobs[line.strip()]()
-        print(time.perf_counter() - begin, flush=True)
+    return jobs, {"transformers": transformers.__version__, "loss": loss}
 
 
 def measure(options, folder):
     """Rates of both sides and their ratios."""
     jobs, loss = ours(options.size, options.steps, Path(folder))
-    command = [options.torch, __file__, "--serve", folder, "--steps", str(options.steps)]
-    child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    assert child.stdin is not None and child.stdout is not None
-    setting = json.loads(child.stdout.readline())
-    if abs(setting["loss"] / loss - 1) > AGREE:
-        raise ValueError(f"both sides must compute the same loss, got {loss} and {setting['loss']}")
-    compiled = {}
-    for name, job in jobs.items():
-        begin = time.perf_counter()
-        job()
-        compiled[name] = time.perf_counter() - begin
-    taken = {name: ([], []) for name in jobs}
-    for _ in range(options.repeats):
+    steps = ["--steps", str(options.steps)]
+    with beside_torch.served(options.torch, __file__, "--serve", folder, *steps) as (setting, other):
+        if abs(setting["loss"] / loss - 1) > AGREE:
+            raise ValueError(f"both sides must compute the same loss, got {loss} and {setting['loss']}")
+        compiled = {}
         for name, job in jobs.items():
             begin = time.perf_counter()
             job()
-            taken[name][0].append(time.perf_counter() - begin)
-            child.stdin.write(name + "\n")
-            child.stdin.flush()
-            taken[name][1].append(float(child.stdout.readline()))
-    child.stdin.close()
-    child.wait()
-    out = {"size": options.size, "steps": options.steps, "repeats": options.repeats} | setting
-    for name, (own, other) in taken.items():
-        ratios, amount = np.array(other) / np.array(own), work(options.steps)[name]
-        out[name] = {
-            "unit": UNITS[name],
-            "jax": amount / float(np.median(own)),
-            "torch": amount / float(np.median(other)),
-            "ratio": float(np.median(ratios)),
-            "ratio_range": [float(ratios.min()), float(ratios.max())],
-            "first_run_s": compiled[name],
-        }
-    import jax
-
-    from simcollapse import machine
-
-    return out | {
-        "jax_version": jax.__version__,
-        "nproc": os.environ.get("NPROC"),
-        "processor": machine.processor(),
-    }
+            compiled[name] = time.perf_counter() - begin
+        rates = beside_torch.compared(jobs, other, work(options.steps), UNITS, options.repeats)
+    for name, seconds in compiled.items():
+        rates[name]["first_run_s"] = seconds
+    out = {"size": options.size, "steps": options.steps, "repeats": options.repeats}
+    return out | setting | rates | beside_torch.where()
 
 
 def main():
     """Measure and print JSON."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--torch", default=sys.executable, help="a Python with PyTorch and transformers")
+    parser = beside_torch.parser(__doc__, torch="a Python with PyTorch and transformers", repeats=5)
     parser.add_argument("--size", choices=list(SIZES), default="smollm2")
     parser.add_argument("--steps", type=int, default=4, help="of one timed fit")
-    parser.add_argument("--repeats", type=int, default=5)
-    parser.add_argument("--out", type=Path)
     parser.add_argument("--serve", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:
-        serve(options.steps, options.serve)
+        beside_torch.serve(lambda: told(options.steps, options.serve))
         return
-    os.environ.setdefault("NPROC", str(len(os.sched_getaffinity(0))))
+    os.environ.setdefault("NPROC", str(beside_torch.cores()))
     with tempfile.TemporaryDirectory() as folder:
-        text = json.dumps(measure(options, folder), indent=1)
-    print(text)
-    if options.out:
-        options.out.write_text(text + "\n", encoding="utf-8")
+        result = measure(options, folder)
+    beside_torch.publish(result, options.out)
 
 
 if __name__ == "__main__":

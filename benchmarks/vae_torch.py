@@ -10,18 +10,15 @@ ours, …; a ratio is the median over neighbouring runs. PyTorch gets one thread
 """
 
 import argparse
-import json
 import os
-import subprocess
-import sys
-import time
-from pathlib import Path
 
+import beside_torch
 import numpy as np
 
 BATCH, ROWS, LATENT, CLASSES = 128, 2_000, 20, 10
 STEPS = {"conv": 20, "mlp": 100}  # of one timed run
 SAMPLES = 5_000  # of one timed run, 500 a call
+UNITS = {"train": "steps/s", "generate": "samples/s"}
 
 
 def data(side):
@@ -31,7 +28,7 @@ def data(side):
 
 
 def ours(architecture, side):
-    """(train, generate): functions that do one timed run."""
+    """Functions that do one timed run."""
     from simcollapse.memory import keep_freed
 
     keep_freed()  # as neural runs do
@@ -52,7 +49,7 @@ def ours(architecture, side):
     def train():
         jax.block_until_ready(family.fit(keys.root(1), rows, settings)[0])
 
-    return train, lambda: family.generate(keys.root(2), params, wanted)
+    return {"train": train, "generate": lambda: family.generate(keys.root(2), params, wanted)}
 
 
 def theirs(architecture, side):
@@ -117,85 +114,34 @@ def theirs(architecture, side):
             z = torch.randn(500, LATENT)
             torch.round(255 * torch.sigmoid(model.decoder(torch.cat([z, y], 1)))).to(torch.uint8).numpy()
 
-    return train, generate
-
-
-def serve(architecture, side):
-    """PyTorch's side: does a run for each word read, and answers with its seconds."""
-    import torch
-
-    torch.set_num_threads(len(os.sched_getaffinity(0)))
-    train, generate = theirs(architecture, side)
-    train(), generate()
-    print(json.dumps({"torch": torch.__version__, "threads": torch.get_num_threads()}), flush=True)
-    for line in sys.stdin:
-        begin = time.perf_counter()
-        {"train": train, "generate": generate}[line.strip()]()
-        print(time.perf_counter() - begin, flush=True)
+    return {"train": train, "generate": generate}
 
 
 def measure(options):
     """Rates of both sides and their ratios."""
-    command = [options.torch, __file__, "--serve", "--architecture", options.architecture]
-    command += ["--side", str(options.side)]
-    child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    assert child.stdin is not None and child.stdout is not None
-    setting = json.loads(child.stdout.readline())
-    train, generate = ours(options.architecture, options.side)
-    train(), generate()  # compiles
-    taken = {"train": ([], []), "generate": ([], [])}
-    for _ in range(options.repeats):
-        for name, run in (("train", train), ("generate", generate)):
-            begin = time.perf_counter()
-            run()
-            taken[name][0].append(time.perf_counter() - begin)
-            child.stdin.write(name + "\n")
-            child.stdin.flush()
-            taken[name][1].append(float(child.stdout.readline()))
-    child.stdin.close()
-    child.wait()
-    work = {"train": STEPS[options.architecture], "generate": SAMPLES}
-    out = {"architecture": options.architecture, "side": options.side, "repeats": options.repeats} | setting
-    for name, (own, other) in taken.items():
-        ratios = np.array(other) / np.array(own)
-        out[name] = {
-            "unit": "steps/s" if name == "train" else "samples/s",
-            "jax": work[name] / float(np.median(own)),
-            "torch": work[name] / float(np.median(other)),
-            "ratio": float(np.median(ratios)),
-            "ratio_range": [float(ratios.min()), float(ratios.max())],
-        }
-    import jax
-
-    from simcollapse import machine
-
-    return out | {
-        "jax_version": jax.__version__,
-        "nproc": os.environ.get("NPROC"),
-        "processor": machine.processor(),
-    }
+    sizes = ["--architecture", options.architecture, "--side", str(options.side)]
+    with beside_torch.served(options.torch, __file__, "--serve", *sizes) as (setting, other):
+        jobs = ours(options.architecture, options.side)
+        for job in jobs.values():
+            job()  # compiles
+        work = {"train": STEPS[options.architecture], "generate": SAMPLES}
+        told = beside_torch.compared(jobs, other, work, UNITS, options.repeats)
+    out = {"architecture": options.architecture, "side": options.side, "repeats": options.repeats}
+    return out | setting | told | beside_torch.where()
 
 
 def main():
     """Measure and print JSON."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--torch", default=sys.executable, help="a Python with PyTorch")
+    parser = beside_torch.parser(__doc__)
     parser.add_argument("--architecture", default="conv", choices=("conv", "mlp"))
     parser.add_argument("--side", type=int, default=28)
-    parser.add_argument("--repeats", type=int, default=10)
-    parser.add_argument("--out", type=Path)
     parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.serve:
-        serve(options.architecture, options.side)
+        beside_torch.serve(lambda: (theirs(options.architecture, options.side), {}))
         return
-    os.environ.setdefault("NPROC", str(len(os.sched_getaffinity(0))))
-    text = json.dumps(measure(options), indent=1)
-    print(text)
-    if options.out:
-        options.out.write_text(text + "\n", encoding="utf-8")
+    os.environ.setdefault("NPROC", str(beside_torch.cores()))
+    beside_torch.publish(measure(options), options.out)
 
 
 if __name__ == "__main__":

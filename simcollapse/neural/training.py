@@ -97,6 +97,9 @@ class Trainer:
         def step(params, moments, key, number, rows):
             return move(params, moments, *slope(params, key, number, rows))
 
+        def slope_of_part(params, key, part, number, rows):
+            return slope(params, jax.random.fold_in(key, part), number, rows)
+
         def move_by_parts(params, moments, slopes):
             return move(params, moments, *jax.tree.map(lambda *x: sum(x) / len(x), *slopes))
 
@@ -106,7 +109,7 @@ class Trainer:
         self._step = jax.jit(step)
         self._steps = jax.jit(jax.vmap(step, in_axes=(0, 0, 0, None, 0)))
         self._total = jax.jit(total)
-        self._slope, self._move_by_parts = jax.jit(slope), jax.jit(move_by_parts)
+        self._slope_of_part, self._move_by_parts = jax.jit(slope_of_part), jax.jit(move_by_parts)
 
     def with_settings(self, settings: Training) -> "Trainer":
         """The same with other settings; compiled anew only for another learning rate."""
@@ -171,8 +174,7 @@ class Trainer:
         def by_parts(params, moments, key, number, rows):
             def part(n):
                 mine = jax.tree.map(lambda x: x[n * size : (n + 1) * size], rows)
-                own = jax.random.fold_in(key, n)
-                return jax.block_until_ready(self._slope(params, own, number, mine))
+                return jax.block_until_ready(self._slope_of_part(params, key, np.uint32(n), number, mine))
 
             return self._move_by_parts(params, moments, list(each(part, range(self._parts))))
 

@@ -74,7 +74,7 @@ def compare(data: xr.Dataset) -> list[Claim]:
     p_stars, curve = by_p_star(data)
     generator = _generator(data)
     without, oracle = curve[:, 0], curve[:, -1]
-    crossings = np.array([crossing(p_stars, curve[c], generator[c]) for c in range(len(generator))])
+    crossings = _crossings(p_stars, curve, generator)
     ranks = np.array([_rank_correlation(p_stars, one) for one in curve])
     beams = {name: data[f"beam_{name}"].to_numpy() for name in PUBLISHED}
     amounts, followed = by_amount(data, 1.0)
@@ -176,6 +176,11 @@ def crossing(p_stars: np.ndarray, accuracy: np.ndarray, generator: float) -> flo
     return float(p_stars[i] + share * (p_stars[i + 1] - p_stars[i]))
 
 
+def _crossings(p_stars: np.ndarray, accuracy: np.ndarray, generator: np.ndarray) -> np.ndarray:
+    """(chain,), of accuracy (chain, p*) and each chain's generator."""
+    return np.array([crossing(p_stars, a, g) for a, g in zip(accuracy, generator, strict=True)])
+
+
 def _apart(p_stars: np.ndarray, crossings: np.ndarray) -> str:
     """How many chains have no crossing but the end of the line."""
     return f"{int(np.sum(crossings == p_stars[-1]))} of {len(crossings)} seeds"
@@ -226,16 +231,17 @@ def _draw_p_star(axis: Axes, data: xr.Dataset) -> None:
     p_stars, accuracy = by_p_star(data)
     _bars(axis, p_stars, accuracy, "#0072B2", None)
     _level(axis, data)
-    generator = _generator(data)
-    places = np.array([crossing(p_stars, a, g) for a, g in zip(accuracy, generator, strict=True)])
+    places = _crossings(p_stars, accuracy, _generator(data))
     got = _estimate(places)
     axis.axvspan(
         got.value - 2 * got.error, got.value + 2 * got.error, color="#CC79A7", alpha=0.25, linewidth=0
     )
-    told = f"crossing at {got.value:.2f} ± {2 * got.error:.2f}"
+    told = []
+    if np.any(places < p_stars[-1]):
+        told.append(f"crossing at {got.value:.2f} ± {2 * got.error:.2f}")
     if np.any(places == p_stars[-1]):
-        told = f"{'' if got.error == 0 else told + '; '}no crossing below 1 in {_apart(p_stars, places)}"
-    axis.axvline(got.value, color="#CC79A7", label=told)
+        told.append(f"no crossing below 1 in {_apart(p_stars, places)}")
+    axis.axvline(got.value, color="#CC79A7", label="; ".join(told))
     axis.axvline(
         CROSSING, color="#666666", linestyle=(0, (1, 2)), label=f"published {CROSSING:g} (5 × 5 matrices)"
     )
